@@ -17,16 +17,18 @@ MAX_CHECKED_REPORTS = 50
 
 
 def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID]) -> list[dict[str, Any]]:
-    """Return the rows to store for reports on one indicator that were just recorded."""
-    rows: dict[UUID, dict[str, Any]] = {}
+    """Return the rows to store for reports on one indicator that were just recorded: one for each that calls for an alert."""
+    kind = KINDS[inputs.subject.kind]
     checked: dict[UUID, tuple[bool, list[UUID]]] = {}
-    new = sorted((each for each in inputs.statements if each.id in recorded), key=lambda each: each.global_seq)
+    new = [each for each in inputs.statements if each.id in recorded and kind.alert(each.value, each.recorded_at.date()) is not None]
+    new.sort(key=lambda each: each.global_seq)
+    rows: dict[UUID, dict[str, Any]] = {each.id: {"report_id": each.id, "confirmed": 0, "ended": {}} for each in new}
     for level in range(min((each.level for each in new), default=MAX_LEVEL + 1), MAX_LEVEL + 1):
         if not checked or inputs.changes_at(level):
             seen = [each for each in new if each.level <= level][-MAX_CHECKED_REPORTS:]
             checked = {each.id: _check(inputs, level, each) for each in seen}
         for report, (confirmed, ended) in checked.items():
-            row = rows.setdefault(report, {"report_id": report, "confirmed": 0, "ended": {}})
+            row = rows[report]
             row["confirmed"] |= int(confirmed) << level
             row["ended"] |= {str(each): row["ended"].get(str(each), 0) | 1 << level for each in ended}
     return list(rows.values())

@@ -172,7 +172,7 @@ def _contest(kind: Kind[Any], standing: Sequence[AssessedStatement]) -> bool:
     """Tell whether two of the reports contradict each other."""
     if max(each.severity[0] for each in standing) > min(each.severity[1] for each in standing):
         return True
-    distinct = list({each.value.model_dump_json(): each for each in standing}.values())
+    distinct = list({(each.value.model_dump_json(), each.day if kind.compares_days else None): each for each in standing}.values())
     return any(kind.disputes(one, other) for at, one in enumerate(distinct) for other in distinct[:at])
 
 
@@ -259,5 +259,5 @@ def _combined(kind: Kind[Any], parts: Mapping[str, _AssessedPart], outcomes: Seq
         basis={name: each.statement.id for name, each in combined.basis.items() if isinstance(each, AssessedStatement)},
         spread=combined.spread,
         stated_at=preferred.statement.time,
-        stale_after=preferred.statement.time + kind.horizon_of(preferred.value, horizon),
+        stale_after=None if kind.is_lasting else preferred.statement.time + kind.horizon_of(preferred.value, horizon),
     )

@@ -167,7 +167,8 @@ async def _declassified(connection: AsyncConnection, indicators: Collection[UUID
 async def _load_since(
     connection: AsyncConnection, kinds: Mapping[UUID, str], cuts: Mapping[UUID, datetime], time_point: TimePoint
 ) -> tuple[list[Any], list[Any]]:
-    endless = {each: since for each, since in cuts.items() if KINDS[kinds[each]].has_outcome and since > EVERYTHING}
+    lasting = {name for name, kind in KINDS.items() if kind.has_outcome or kind.is_lasting}
+    endless = {each: since for each, since in cuts.items() if kinds[each] in lasting and since > EVERYTHING}
     found: list[list[Any]] = []
     for number, wanted in enumerate((cuts, endless)):
         found.append([])

@@ -49,24 +49,24 @@ def relayed_reports(standing: Sequence[Statement], by_id: Mapping[UUID, Statemen
     return relayed
 
 
-def less_direct(said: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
+def less_direct(kind: Kind[Any], said: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
     """Rule 3, second half: return the reports that repeat a more direct one of their source of the week before.
 
-    One that says worse is no repetition, and a relief claim that is not sound is not repeated by anything.
+    One that says worse is no repetition, nor one with another `repeat_key`; a relief claim that is not sound is not repeated by anything.
     """
     claims = unsound_claims(said, old)
     # The worst that a source said on a day, by directness; otherwise each report would be compared with each.
-    worst: dict[tuple[UUID, date, int], tuple[float, ...]] = {}
+    worst: dict[tuple[UUID, date, int, Any], tuple[float, ...]] = {}
     for each in said:
         if each not in claims:
-            key = each.source, each.day, _indirectness(each)
+            key = each.source, each.day, _indirectness(each), kind.repeat_key(each.value)
             worst[key] = max(worst.get(key, each.severity[1]), each.severity[1])
     return {
         each
         for each in said
         for more_direct in range(_indirectness(each))
         for ago in range(MAX_RELAY_DAYS + 1)
-        if (said_then := worst.get((each.source, each.day - timedelta(days=ago), more_direct))) is not None
+        if (said_then := worst.get((each.source, each.day - timedelta(days=ago), more_direct, kind.repeat_key(each.value)))) is not None
         and said_then >= each.severity[0]
     }
 
@@ -156,7 +156,7 @@ def standing_reports(kind: Kind[Any], said: Sequence[AssessedStatement], relayed
     """Apply rules 3 to 6 to the reports on one part of a subject, oldest first; `relayed` is the first half of rule 3."""
     found = Standing(list(said))
     old = too_old_to_compare(said)
-    repeated = less_direct(said, old)
+    repeated = less_direct(kind, said, old)
     found.take_out([each for each in said if each in repeated or (each.statement.id in relayed and not each.from_outcome)], "relayed")
     history = found.standing
     found.take_out(replaced_by_later(kind, history, old), "replaced_by_later")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.board.code_labels import label_for
-from app.board.value_text import Document, credit_text, credited_figures, date_range_text, pair_text, subject_text, value_text
+from app.board.value_text import Document, credit_text, credited_figures, date_range_text, field_text, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.times import day_of
 from app.http.localization import Localization
@@ -112,7 +112,7 @@ def _reasons(situation: Document, records: Records, locale: Localization) -> lis
         kind, subject = (records["indicators"].get(indicator, {}).get(name, "") for name in ("kind", "subject"))
         text = locale.comma.join(label_for(f"because_{code}", locale, kind) for code in codes)
         # Of people, the subject is the reason itself.
-        if kind and subject not in codes:
+        if kind and subject not in codes and not KINDS[kind].place_reasons.issuperset(codes):
             text = pair_text(subject_text(subject, kind, records["routes"], locale), text, locale)
         said = locale.gettext("an analyst's judgement of %(date)s") if judged else locale.gettext("last said %(date)s")
         days = max((day_of(situation["as_of"]) - day_of(since)).days, 0)
@@ -160,6 +160,11 @@ def _people_item(item: Document, records: Records, locale: Localization) -> Card
     preferred = value_text({"people": item["people"], "qualifier": item["qualifier"]}, kind, locale)
     is_range = item["people"] is not None and None not in (item["people_low"], item["people_high"]) and preferred != value
     notes = [locale.gettext("preferred figure: %(figure)s") % {"figure": preferred}] if is_range else []
+    for link in item.get("older_than", ()):
+        if moved := records["indicators"].get(link.rpartition("/")[2]):
+            subject = subject_text(moved["subject"], moved["kind"], {}, locale)
+            text = pair_text(subject, value_text(moved["value"], moved["kind"], locale), locale)
+            notes.append(locale.gettext("older than this movement: %(movement)s") % {"movement": text})
     return CardItem(label, value, **_common_fields(item, records, locale, notes))
 
 
@@ -244,4 +249,9 @@ def _other_item(item: Document, records: Records, locale: Localization, as_of: s
     due = KINDS[kind].due_date(value)
     days_left = (due - day_of(as_of)).days if due else 0
     notes = [_days_left_text(days_left, days_left, due.isoformat(), locale)] if due else []
+    for name in KINDS[kind].note_fields:
+        if (said := value.get(name)) not in (None, [], ""):
+            reference = records.get(f"{KINDS[kind].references.get(name)}s", {}).get(str(said))
+            text = field_text(said, kind, locale) if reference is None else reference["name"]
+            notes.append(pair_text(label_for(f"field_{name}", locale, kind), text, locale))
     return CardItem(label, value_text(value, kind, locale), **_common_fields(item, records, locale, notes))

@@ -10,13 +10,15 @@ from app.domain.kinds.showing import QUALIFIED, DatePlot, RangePlot, StatePlot
 from app.http.localization import Localization
 
 Document = Mapping[str, Any]
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def value_text(value: Document, kind: str, locale: Localization) -> str:
     """Return a value of a kind as text; field by field where its kind declares no plot."""
     plot = KINDS[kind].plot
     if isinstance(plot, RangePlot):
-        return _range_text(value, plot, locale)
+        text, until = _range_text(value, plot, locale), value.get(plot.until)
+        return locale.gettext("%(number)s by %(date)s") % {"number": text, "date": locale.day(until)} if until else text
     if isinstance(plot, DatePlot):
         text = date_range_text(value.get(plot.earliest), value.get(plot.latest), locale) or _undated_text(value, plot, kind, locale)
         return f"{text} ({locale.quote(quote)})" if (quote := value.get(plot.quote)) else text
@@ -61,7 +63,7 @@ def credited_figures(indicator: Document, locale: Localization) -> dict[str, str
         figure: Any = indicator["value"]
         for name in path.split("."):
             figure = figure[name]
-        if type(figure) is int or re.fullmatch(r"\d{4}-\d\d-\d\d", str(figure)):
+        if type(figure) is int or _DAY.fullmatch(str(figure)):
             found.setdefault(report, []).append(locale.number(figure) if type(figure) is int else locale.day(figure))
     return {report: locale.comma.join(dict.fromkeys(figures)) for report, figures in found.items()}
 
@@ -80,9 +82,25 @@ def _state_text(value: Document, plot: StatePlot, kind: str, locale: Localizatio
     if (state := value.get(plot.state)) is None:
         return label_for(plot.missing, locale, kind)
     text, qualifier = label_for(state, locale, kind), value.get(plot.qualifier)
+    some, known = (value.get(name) for name in plot.counts or ("", ""))
+    if some is not None:
+        numbers = {"number": locale.number(some), "all": locale.number(known or 0)}
+        text = pair_text(text, numbers["number"] if known is None else locale.gettext("%(number)s of %(all)s") % numbers, locale)
+    first, last = (value.get(name) for name in plot.days or ("", ""))
+    if days := date_range_text(first, last, locale):
+        text = f"{text} ({days})"
     if qualifier is None or qualifier == KINDS[kind].value_model.model_fields[plot.qualifier].default:
         return text
     return f"{text} ({label_for(qualifier, locale, kind)})"
+
+
+def field_text(value: Any, kind: str, locale: Localization) -> str:
+    """Return the value of a field: numbers and days as the language writes them, codes by their labels."""
+    if isinstance(value, list):
+        return locale.comma.join(label_for(each, locale, kind) for each in value)
+    if isinstance(value, int):
+        return locale.number(value)
+    return locale.day(value) if _DAY.fullmatch(value) else label_for(value, locale, kind)
 
 
 def pair_text(name: str, value: str, locale: Localization) -> str:
@@ -94,5 +112,8 @@ def subject_text(subject: str, kind: str, routes: Mapping[str, Document], locale
     """Return the name of the route that a subject is, otherwise the labels of its codes, the second in brackets."""
     if KINDS[kind].references.get(KINDS[kind].filter_field) == "route" and subject in routes:
         return str(routes[subject]["name"])
-    first, *details = (label_for(each, locale, kind) for each in subject.split("."))
+    first, *details = (
+        locale.gettext("since %(first)s") % {"first": locale.day(each)} if _DAY.fullmatch(each) else label_for(each, locale, kind)
+        for each in subject.split(".")
+    )
     return f"{first} ({locale.comma.join(details)})" if details else first

@@ -1,14 +1,16 @@
-"""The demo data in aleppo.json: Aleppo, July to October 2016, in public statements.
+"""The demo data in aleppo.json: Aleppo, July to December 2016, in public statements.
 
-The facts were reported publicly, in other words. The reliability grades are made for the demo and judge no organisation. Coordinates
-are approximate. Identifiers are fixed, because the examples of the OpenAPI document name records.
+The facts were reported publicly, in other words; the later ones name the page where they can be read. The reliability grades are made
+for the demo and judge no organisation. Coordinates are approximate. Identifiers are fixed, because the examples of the OpenAPI
+document name records.
 """
 
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -32,7 +34,7 @@ RecordType = Literal["place", "source", "route", "report", "key", "webhook", "de
 
 
 class DemoData(BaseModel):
-    """The content of aleppo.json, in the order of recording; reports are validated with their kinds."""
+    """A part of aleppo.json, in the order of recording; reports are validated with their kinds."""
 
     places: list[PlaceIn]
     sources: list[SourceIn]
@@ -51,17 +53,18 @@ async def load_aleppo(session: AsyncSession, settings: Settings) -> bool:
     for column in (LedgerEntry.global_seq, Place.id):
         if await session.scalar(select(col(column)).limit(1)) is not None:
             return False
-    demo = DemoData.model_validate_json(DATA.read_bytes())
     author = Principal(level=MAX_LEVEL, organisation="demo")
-    for number, place in enumerate(demo.places, 1):
-        await add_place(session, author, place, demo_id("place", number))
-    for number, source in enumerate(demo.sources, 1):
-        await add_source(session, author, source, demo_id("source", number))
-    for number, route in enumerate(demo.routes, 1):
-        await add_route(session, author, route, demo_id("route", number))
-    reports = [validate(each, settings) for each in demo.reports]
-    identifiers = [demo_id("report", number) for number in range(1, len(reports) + 1)]
-    results, _ = await record_reports(session, author, reports, settings, identifiers=identifiers)
-    if rejected := [each for each in results if not isinstance(each, VisibleReport)]:
-        raise RuntimeError(f"Reports of {DATA.name} were rejected: {rejected}")
+    places, sources, routes, reports = count(1), count(1), count(1), count(1)
+    for part in TypeAdapter(list[DemoData]).validate_json(DATA.read_bytes()):
+        for place in part.places:
+            await add_place(session, author, place, demo_id("place", next(places)))
+        for source in part.sources:
+            await add_source(session, author, source, demo_id("source", next(sources)))
+        for route in part.routes:
+            await add_route(session, author, route, demo_id("route", next(routes)))
+        valid = [validate(each, settings) for each in part.reports]
+        identifiers = [demo_id("report", next(reports)) for _ in valid]
+        results, _ = await record_reports(session, author, valid, settings, identifiers=identifiers)
+        if rejected := [each for each in results if not isinstance(each, VisibleReport)]:
+            raise RuntimeError(f"Reports of {DATA.name} were rejected: {rejected}")
     return True

@@ -15,7 +15,7 @@ from app.http.problems import FieldProblem, invalid, invalid_request, not_found,
 
 AsOf = Annotated[
     DateOrTime | None,
-    Query(description="Only statements made up to this time; a date means its end in UTC.", examples=["2016-08-20"]),
+    Query(description="Only statements made up to this time; a date means its end in UTC.", examples=["2016-12-24"]),
 ]
 KnownAt = Annotated[DateOrTime | None, Query(description="Only what this service had recorded by this time; a date means its end in UTC.")]
 PageCursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before; without it, the first page.")]

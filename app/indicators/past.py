@@ -202,6 +202,7 @@ def matches(past: PastDocument, filters: IndicatorFilters, view: View) -> bool:
         return False
     if filters.min_reliability is not None and (past.grade_rank is None or past.grade_rank > grade_rank(filters.min_reliability)):
         return False
-    if filters.stale is not None and (past.stale_after is None or (past.stale_after < view.at) != filters.stale):
+    stale = past.stale_after is not None and past.stale_after < view.at
+    if filters.stale is not None and (past.grade_rank is None or stale != filters.stale):
         return False
     return filters.updated_since is None or past.recorded_at >= start_of(filters.updated_since)

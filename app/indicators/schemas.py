@@ -132,7 +132,7 @@ class Indicator(BaseModel):
 
     id: str = Field(description="Identifier, computed from kind, place and subject.")
     kind: str = Field(description="Kind of indicator.", examples=["supply_runout"])
-    subject: str = Field(description="What the indicator is about: a concept, a supply (with its scope unless `all_stock`), or a route.")
+    subject: str = Field(description="What the indicator is about, such as a concept, a supply with its scope unless `all_stock`, a route.")
     place: PlaceBrief = Field(description="Place of the indicator.")
     value: _value_of(KINDS.values()) | None = Field(  # type: ignore[valid-type]
         description="Assessed value; null if no report stands, with null fields if only relief is claimed by reports that are not sound."
@@ -145,7 +145,9 @@ class Indicator(BaseModel):
     stated_at: Timestamp | None = Field(
         description="Time of the preferred report: the end of its observation, else when it was stated; or null."
     )
-    stale_after: Timestamp | None = Field(description="That time plus the horizon of the report; null if no report leads.")
+    stale_after: Timestamp | None = Field(
+        description="That time plus the horizon of the report; null if no report leads, or the kind has no horizon."
+    )
     recorded_at: Timestamp = Field(description="When the last change to this indicator was recorded.")
     assessment: Assessment = Field(description="Method and basis of the value.")
     provenance: IndicatorProvenance | None = Field(description="Provenance of the preferred report; null if none leads.")
@@ -260,7 +262,7 @@ def _filters(kinds: Iterable[Kind[Any]], name: str, **more: Any) -> type[Indicat
             every | None,
             Field(
                 default=None,
-                description="Assessed state: of a route its `status`, of a supply its `state`.",
+                description="Assessed state: of a route its `status`, of a supply or service its `state`, of a delivery its `stage`.",
                 examples=[*status_examples, *closed_set(every)][:1],
             ),
         )

@@ -102,7 +102,9 @@ class Brief:
             labels.append(self.words.label(code if code in KINDS[kind].code_labels else each["reason"], kind))
             marks.append(citations.mark(self._behind(of, each["since"])))
         text = self.words.locale.comma.join(labels) + "".join(dict.fromkeys(marks))
-        if subject in (each["reason"] for each in reasons):
+        codes = {each["reason"] for each in reasons}
+        # Of people, the subject is the reason itself; others are about the place.
+        if subject in codes or codes <= KINDS[kind].place_reasons:
             return f"{text[:1].upper()}{text[1:]}."
         return self.words.locale.gettext("%(name)s: %(value)s") % {"name": self.words.subject(kind, subject), "value": text} + "."
 
@@ -150,6 +152,20 @@ class Brief:
         yield words.age(max((self.view.at.date() - day_of(rfc3339(preferred.time))).days, 0))
         if found.stale_after is not None and found.stale_after < self.view.at:
             yield _("This is out of date.")
+        if later := self._later(kind, of, citations):
+            yield _("It is older than: %(subjects)s.") % {"subjects": words.locale.semicolon.join(later)}
+
+    def _later(self, kind: Kind[Any], of: PastAssessment, citations: Citations) -> list[str]:
+        """Return what happened in the place after an assessment was stated, of the kinds that outdate it."""
+        found = []
+        for each in self.evidence.values():
+            other, preferred = KINDS[each.inputs.subject.kind], each.assessment.preferred
+            if other.outdates != kind.situation_group or preferred is None or of.assessment.stated_at is None:
+                continue
+            day = other.happened_on(each.assessment.value or {})
+            if day is not None and day > of.assessment.stated_at.date():
+                found.append(self.words.subject(other.name, each.inputs.subject.subject) + citations.mark(preferred.id))
+        return found
 
     def _claim(self, kind: Kind[Any], statement: Statement, citations: Citations) -> str:
         """Return what a report says beside the assessment: its state without figures, because these are not in the situation."""

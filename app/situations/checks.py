@@ -112,13 +112,17 @@ def _child_above_parent(child: Document, parent: Document, words: Wording) -> Ch
     return _check("child_above_parent", (child, parent), reports, text % (named | said))
 
 
+def _is_stale(document: Document, at: datetime) -> bool:
+    return document["stale_after"] is not None and start_of(document["stale_after"]) < at
+
+
 def _contradicting_concepts(documents: Sequence[Document], at: datetime, words: Wording) -> Iterable[Check]:
     by_subject = {(each["kind"], each["place"]["slug"], each["subject"]): each for each in documents}
     for one in documents:
         for (part, whole), reason in KINDS[one["kind"]].part_of.items():
             other = by_subject.get((one["kind"], one["place"]["slug"], whole))
             # A figure that is out of date may be of before people left.
-            if part != one["subject"] or other is None or start_of(one["stale_after"]) < at or (found := _above(one, other)) is None:
+            if part != one["subject"] or other is None or _is_stale(one, at) or (found := _above(one, other)) is None:
                 continue
             text = words.locale.gettext("%(part)s: %(figure)s (%(day)s), more than %(whole)s: %(bound)s (%(other_day)s); but %(reason)s.")
             figure, bound, reports = found

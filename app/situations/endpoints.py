@@ -50,6 +50,8 @@ class SituationFilters(PastListFilters):
 class WarningFilters(SituationFilters):
     """Filters of the list of warnings."""
 
+    # An example of a day on which some of the demo's are due.
+    as_of: Annotated[AsOf, Field(examples=["2016-08-20"])] = None
     within_days: Annotated[int, Field(ge=0, le=3650, description="Maximum days from `as_of` to the due date.", examples=[14])] = 7
     unresolved: Annotated[
         bool,

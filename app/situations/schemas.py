@@ -47,6 +47,10 @@ class Trapped(_Item):
     people_low: int | None = Field(description="Lowest low of the standing reports, persons; null if none gave one.")
     people_high: int | None = Field(description="Highest high of the standing reports, persons; null if none gave one.")
     qualifier: str | None = Field(description="Qualifier of the preferred figure, such as `about`; null for none.")
+    older_than: list[str] = Field(
+        description="Links to the movements of people of this place that were counted up to a later day than `stated_at`: the figure may "
+        "not include them. They are never subtracted from it."
+    )
 
 
 class Supply(_Item):
@@ -105,11 +109,11 @@ class Reason(BaseModel):
 
     reason: str = Field(
         description="Why people are held (`trapped`, `besieged`, `encircled`, `remaining`, `way_in_closed`, `way_out_closed`, "
-        "`last_route`) or short of something (`ran_out`, `past_due`, `due_soon`, `imminent`)."
+        "`last_route`, `no_delivery`) or short of something (`ran_out`, `past_due`, `due_soon`, `imminent`, `out_of_service`)."
     )
     indicator: str = Field(description="Identifier of the indicator.")
     since: Timestamp = Field(
-        description="When the indicator's preferred report was stated; for `last_route` and `imminent` the report that says so."
+        description="When the indicator's preferred report was stated; for `last_route`, `imminent`, `no_delivery` the one that says so."
     )
     judged: bool = Field(description="Whether it rests on an analyst's judgement instead of the assessment.")
 

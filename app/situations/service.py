@@ -15,7 +15,7 @@ from app.assessment.loading import load_all
 from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST
-from app.domain.times import rfc3339, start_of
+from app.domain.times import day_of, rfc3339, start_of
 from app.domain.view import View
 from app.http.localization import localization_for
 from app.indicators.past import PastState, documents_at, has_statement, past_state
@@ -236,6 +236,7 @@ def build_situation(
             other += ({"kind": kind.name, "subject": each["subject"], "value": own} | _common(each, view.at) for own, each in summaries)
         else:
             groups |= kind.situation_fields([own | _common(each, view.at) for own, each in summaries], unknown.get(kind.name, []))
+    _add_outdated(groups, by_kind)
     newest = max((each["assessment"]["newest_at"] for each in assessed), key=start_of, default=None)
     found = urgency(documents if own is None else own, view.at, times)
     return {
@@ -254,12 +255,28 @@ def build_situation(
     }
 
 
+def _add_outdated(groups: dict[str, Any], by_kind: Mapping[str, Sequence[Document]]) -> None:
+    """Name beside each figure what happened in its place after it was stated, of the kinds that outdate its group."""
+    outdating = [kind for kind in KINDS.values() if kind.outdates is not None]
+    for group in {kind.outdates for kind in outdating}:
+        for item in groups[str(group)]:
+            item["older_than"] = [
+                each["links"]["self"]
+                for kind in outdating
+                for each in by_kind.get(kind.name, [])
+                if kind.outdates == group
+                and each["place"]["slug"] == item["place"]
+                and (day := kind.happened_on(each["value"])) is not None
+                and day > day_of(item["stated_at"])
+            ]
+
+
 def _common(document: Document, at: datetime) -> dict[str, Any]:
     return {
         "place": document["place"]["slug"],
         "agreement": document["agreement"],
         "stated_at": document["stated_at"],
-        "stale": datetime.fromisoformat(document["stale_after"]) < at,
+        "stale": (until := document["stale_after"]) is not None and datetime.fromisoformat(until) < at,
         "source": document["provenance"]["source"]["slug"],
         "links": {"indicator": document["links"]["self"]},
     }

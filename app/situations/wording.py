@@ -22,6 +22,7 @@ AGREEMENT = {
 }
 # Within words of Persian and Indian scripts.
 _JOINERS = "\u200c\u200d"
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&])")
 
 # Return the mark of the citation of a report, by the path of a figure; of the preferred one without a path.
@@ -54,7 +55,8 @@ class Wording:
 
     def label(self, code: str, kind: str) -> str:
         """Return the label of a code of a kind; a code without a label is shown as it is."""
-        label = KINDS[kind].code_labels.get(code)
+        # Kinds may have codes of others, such as what a convoy brings.
+        label = next((each.code_labels[code] for each in (KINDS[kind], *KINDS.values()) if code in each.code_labels), None)
         return self.locale.gettext(label) if label else self.safe(code)
 
     def name(self, type_: str, slug: str, name: str | None = None) -> str:
@@ -65,7 +67,10 @@ class Wording:
         """Return the name of the route that a subject is, otherwise the labels of its codes, the others in brackets."""
         if (type_ := KINDS[kind].references.get(KINDS[kind].filter_field)) is not None:
             return self.name(type_, subject)
-        first, *others = (self.label(each, kind) for each in subject.split("."))
+        first, *others = (
+            self.locale.gettext("since %(first)s") % {"first": self.locale.day(each)} if _DAY.fullmatch(each) else self.label(each, kind)
+            for each in subject.split(".")
+        )
         return f"{first} ({self.locale.comma.join(others)})" if others else first
 
     def figure(self, figure: Any) -> str:

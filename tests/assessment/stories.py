@@ -6,7 +6,14 @@ import httpx
 
 from tests.support.factories import post
 
-KIND_OF = {"concept": "trapped_population", "supply": "supply_runout", "route": "route_closure"}
+KIND_OF = {
+    "concept": "trapped_population",
+    "supply": "supply_runout",
+    "status": "route_closure",
+    "operation": "aid_delivery",
+    "movement": "population_movement",
+    "service": "service_status",
+}
 PROVENANCE = ("via", "directness", "relays", "origin", "method", "credibility", "published_at")
 
 

@@ -61,7 +61,7 @@ def test_state_is_shown_with_its_parts_or_its_qualifier(value: dict[str, Any], t
 def test_kind_without_a_plot_is_shown_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(KINDS["route_closure"]), "plot", None)
     value = {"status": "closed", "since": None, "cause": "mines_uxo", "attacks": 2, "passable_by": []}
-    assert value_text(value, "route_closure", ENGLISH) == "status: closed, cause: mines uxo, attacks: 2"
+    assert value_text(value, "route_closure", ENGLISH) == "status: closed, cause: mines and unexploded ordnance, attacks: 2"
 
 
 def test_subject_is_the_name_of_a_route_or_the_labels_of_codes() -> None:

@@ -215,6 +215,57 @@ VALUES: dict[str, list[InvalidReport]] = {
         *each_value("/value/last_route", 0, 1, "true", "yes", "", 1.0, [], {}),
         *each_value("/value/status_in", "closed"),
     ],
+    "aid_delivery": [
+        *each_value("/value/operation", MISSING, None, *NOT_TEXT, "", "Convoy 7", "a" * 65, "convoy\n", "a\0"),
+        *each_value("/value/stage", MISSING),
+        *invalid_choices("/value/stage", "Planned", "arrived"),
+        *invalid_dates("/value/on_earliest"),
+        *invalid_dates("/value/on_latest"),
+        *each_value("/value/on_earliest", "2016-07-28", on_latest="2016-07-27"),
+        *each_value("/value/on_earliest", "2016-07-29", stage="attacked"),
+        *invalid_counts("/value/planned_for", 10_000_000_000),
+        *[
+            invalid
+            for name in ("supplies", "removed")
+            for invalid in (
+                *each_value(f"/value/{name}", 5, True, "food", {}, ["food", "food"]),
+                *[InvalidReport(f"/value/{name}", [value], f"/value/{name}/0") for value in (*NOT_TEXT, None, "", "bread", "a\0")],
+            )
+        ],
+        *[invalid for invalid in invalid_slugs("/value/route") if invalid.value is not None],
+        *[invalid for invalid in invalid_choices("/value/cause", "Hostilities", "war") if invalid.value is not None],
+        *each_value("/value/last_delivery", "2016-07-27"),
+    ],
+    "population_movement": [
+        *each_value("/value/movement", MISSING),
+        *invalid_choices("/value/movement", "Fled", "displaced"),
+        *invalid_dates("/value/since"),
+        *invalid_dates("/value/until"),
+        *each_value("/value/since", "2016-07-29", "2016-07"),
+        *each_value("/value/until", "2016-07-29"),
+        *each_value("/value/since", "2016-07-28", until="2016-07-27"),
+        *each_value("/value/people", MISSING, None),
+        *invalid_counts("/value/people", 10_000_000_000),
+        *invalid_counts("/value/people_low", 10_000_000_000),
+        *invalid_counts("/value/people_high", 10_000_000_000),
+        *each_value("/value/people_low", 10001),
+        *each_value("/value/people_high", 9999),
+        *invalid_texts("/value/destination", 500),
+        *each_value("/value/qualifier", "about"),
+    ],
+    "service_status": [
+        *each_value("/value/service", MISSING),
+        *invalid_choices("/value/service", "Hospital", "clinic"),
+        *each_value("/value/state", MISSING),
+        *invalid_choices("/value/state", "Working", "broken"),
+        *invalid_counts("/value/working", 1_000_000),
+        *invalid_counts("/value/known", 1_000_000, working=None),
+        *each_value("/value/working", 10),
+        *each_value("/value/working", 1, state="out_of_service"),
+        *each_value("/value/working", 0, state="working"),
+        *invalid_texts("/value/reason", 500),
+        *each_value("/value/name", "Hospital M10"),
+    ],
 }
 
 

@@ -15,6 +15,9 @@ VALUES: dict[str, dict[str, Any]] = {
     "trapped_population": {"concept": "trapped", "people": 300000},
     "supply_runout": {"supply": "food", "in_days_min": 14, "in_days_max": 21},
     "route_closure": {"route": "north-road", "status": "closed"},
+    "aid_delivery": {"operation": "convoy-7", "stage": "planned", "on_earliest": "2016-07-27", "planned_for": 80000},
+    "population_movement": {"movement": "evacuated", "since": "2016-07-15", "people": 10000},
+    "service_status": {"service": "hospital", "state": "partly_working", "working": 6, "known": 9},
 }
 
 

@@ -72,6 +72,7 @@ def model_fields(
     """Return a field for each member of a model; days that belong together, and the words for them, are one field."""
     members, name_of_kind = model.model_fields, kind.name if kind else ""
     found, absorbed = [], set(skip)
+    helped = {*DESK_LABELS, *(kind.code_labels if kind else ())}
     for name, info in members.items():
         if name in absorbed:
             continue
@@ -85,7 +86,7 @@ def model_fields(
         if type_ == "flag":
             type_, options = "choice", [("true", label_for("yes", locale)), ("false", label_for("no", locale))]
         if type_ == "codes":
-            options.append((NONE_OF_THESE, label_for(NONE_OF_THESE, locale)))
+            options.append((NONE_OF_THESE, label_for(NONE_OF_THESE, locale, name_of_kind)))
         default = info.default if isinstance(info.default, (str, int)) and not isinstance(info.default, bool) else ""
         # The origin of a route is a name; that of a statement is a source.
         reference = "" if info.alias else COLLECTIONS.get((kind.references.get(name, "") if kind else name), "")
@@ -98,7 +99,7 @@ def model_fields(
                 options=[("", "\u2013"), *options] if type_ == "choice" and not default else options,
                 collection=reference,
                 many=get_origin(annotation) in (list, tuple) and bool(reference),
-                help=label_for(f"help_{stem}", locale) if f"help_{stem}" in DESK_LABELS else "",
+                help=label_for(f"help_{stem}", locale, name_of_kind) if f"help_{stem}" in helped else "",
                 members=of,
                 default=str(default),
                 more=(info.alias or name) in _MORE,

@@ -12,7 +12,7 @@ from app.board.desk.fields import FormField, codes_of, report_fields
 from app.board.desk.lookup import Names
 from app.board.desk.session import Desk, errors_of
 from app.board.desk.values import Filled, form_of, read_form
-from app.board.value_text import pair_text, subject_text, value_text
+from app.board.value_text import field_text, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import StatePlot
 from app.domain.times import DATE_LENGTH
@@ -235,12 +235,10 @@ def _for_text(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(name: str, value: Any, names: Names, kind: str, locale: Any) -> str:
-    if isinstance(value, list):
-        return str(locale.comma.join(label_for(each, locale, kind) for each in value))
     if isinstance(value, bool):
         return label_for("yes" if value else "no", locale)
-    if isinstance(value, int):
-        return str(locale.number(value))
+    if isinstance(value, int | list):
+        return field_text(value, kind, locale)
     if KINDS[kind].references.get(name):
         return names.name(f"{KINDS[kind].references[name]}s", value)
     if len(value) == DATE_LENGTH and value[4:5] == value[7:8] == "-":

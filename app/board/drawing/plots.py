@@ -20,6 +20,8 @@ INSET_PIXELS = 12
 UNDATED_ROW_PIXELS = 24
 BOTTOM_ROW_Y = HEIGHT - BOTTOM - 8
 LINE_PIXELS, ROW_PIXELS = 3, 10
+# Of more states, only those that are stated have a row.
+MAX_STATE_ROWS = 4
 MIN_DAYS = 7
 
 _Axis = Callable[[float], float]
@@ -161,7 +163,8 @@ def _date_axis(plot: DatePlot, values: Sequence[Document], x: _Axis, locale: Loc
 
 def _state_axis(plot: DatePlot | StatePlot, kind: str, values: Sequence[Document], locale: Localization) -> VerticalAxis:
     stated = {each.get(plot.state) for each in values}
-    states = plot.states if isinstance(plot, StatePlot) else [each for each in plot.states if each in stated]
+    is_short = isinstance(plot, StatePlot) and len(plot.states) <= MAX_STATE_ROWS
+    states = plot.states if is_short else [each for each in plot.states if each in stated]
     height = (HEIGHT - TOP - BOTTOM) / max(len(states), 1)
     rows = {state: round(TOP + height * (at + 0.5), 1) for at, state in enumerate(states)}
     ticks = [Tick(at, label_for(state, locale, kind)) for state, at in rows.items()]

@@ -158,6 +158,7 @@ def _bands(kind: str, history: History, scale: _Scale, until: date, locale: Loca
             bands.append(Band(scale.at(window[0]), scale.at(window[-1] + timedelta(days=1)), "window", label, contested))
             continue
         style = str(value.get(plot.state) or "unknown") if isinstance(plot, StatePlot | DatePlot) else "value"
+        style = plot.tones.get(style, style) if isinstance(plot, StatePlot) else style
         band = Band(scale.at(day), scale.at(last_day), style, label, contested)
         if bands and bands[-1].end == band.start and replace(bands[-1], start=band.start, end=band.end) == band:
             band = replace(band, start=bands.pop().start)

@@ -49,14 +49,18 @@ class Kind(ABC, Generic[V]):
     Assessment: `worst_first` are the states of `status_field`, the one that leads first; a kind without them is led by its best report.
     `relief_states` are those that say that all is well, which takes two voices. A report overtakes another that is at least
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
-    an indicator share, `filter_field` among them or not.
+    an indicator share, `filter_field` among them or not. Reports of a kind that `is_lasting` pass no horizon and never become stale.
+    With `compares_days`, `disputes` looks at the days of reports, too.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
-    `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type).
+    `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). `outdates` is the group whose
+    figures are older than what the kind says happened later (`happened_on`). `place_reasons` are reasons for a level that are about the
+    place, not about the indicator that they rest on.
     Exports: `hxl` maps fields to HXL 1.1 hashtags.
     Checks: `counts_stock` says that figures are how many there are, not how many came or left, so that they can be compared; `part_of` maps
     subjects to others that include them, with the reason, marked with `gettext_noop`.
     Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`; that of a
-    reason for a level, as `risks` gives it, begins with `because_`.
+    reason for a level, as `risks` gives it, begins with `because_`, that of a field of its form with `field_`, a line of help for it with
+    `help_`. `note_fields` are the fields of an item in a situation that the board shows as notes.
     """
 
     name: ClassVar[str]
@@ -77,6 +81,9 @@ class Kind(ABC, Generic[V]):
     situation_group: ClassVar[SituationGroup] = "other"
     summary_fields: ClassVar[tuple[str, ...]] = ()
     situation_columns: ClassVar[Sequence[tuple[str, str, Literal["text", "date", "integer", "boolean"]]]] = ()
+    outdates: ClassVar[SituationGroup | None] = None
+    place_reasons: ClassVar[frozenset[str]] = frozenset()
+    note_fields: ClassVar[tuple[str, ...]] = ()
     hxl: ClassVar[Mapping[str, str]] = {}
     counts_stock: ClassVar[bool] = False
     part_of: ClassVar[Mapping[tuple[str, str], str]] = {}
@@ -87,6 +94,8 @@ class Kind(ABC, Generic[V]):
     relief_states: ClassVar[frozenset[str]] = frozenset()
     state_horizon_days: ClassVar[Mapping[str, int]] = {}
     subject_fields: ClassVar[tuple[str, ...]] = ()
+    is_lasting: ClassVar[bool] = False
+    compares_days: ClassVar[bool] = False
 
     def resolve(self, value: V, stated_on: date) -> V:
         """Resolve relative times against the day of the statement at the place; raise `field_error` for a date that cannot be."""
@@ -142,6 +151,10 @@ class Kind(ABC, Generic[V]):
     def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
         """Return what a value says, as the parts of a sentence: that of a report or of an assessment."""
         return plot_clauses(value, self.plot)
+
+    def happened_on(self, value: Mapping[str, Any]) -> date | None:
+        """Return the day by which what an assessed value says had happened, for a kind that `outdates` others; None for nothing."""
+        return None
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Return the sort key of an item in a situation."""
@@ -213,11 +226,15 @@ class Kind(ABC, Generic[V]):
 
     def never_passes(self, value: V) -> bool:
         """Tell whether a report passes no horizon, however old it is; a warning without an outcome passes none anyway."""
-        return False
+        return self.is_lasting
 
     def is_endless(self, value: V) -> bool:
         """Tell whether a report passes no horizon while it has no outcome."""
         return self.never_passes(value) or self.warns(value)
+
+    def repeat_key(self, value: V) -> Any:
+        """Return what a less direct report of a source shares with a more direct one that it repeats."""
+        return None
 
     def leaves_standing(self, later: V, earlier: V) -> bool:
         """Tell whether a later report of a source adds to an earlier one instead of replacing it."""

@@ -41,7 +41,7 @@ class Combined:
     spread: float | None = None
 
 
-T = TypeVar("T", int, date)
+T = TypeVar("T", int, float, date)
 
 
 def basis_of(reports: Sequence[StatedValue[V]], figures: Mapping[str, tuple[Any, Callable[[V], Any]]]) -> dict[str, StatedValue[V]]:
@@ -58,6 +58,13 @@ def disjoint(one: tuple[T | None, T | None], other: tuple[T | None, T | None]) -
     low = max((end for end in (one[0], other[0]) if end is not None), default=None)
     high = min((end for end in (one[1], other[1]) if end is not None), default=None)
     return low is not None and high is not None and low > high
+
+
+def common_range(ranges: Sequence[tuple[T | None, T | None]]) -> tuple[T | None, T | None]:
+    """Return what closed ranges have in common, else the first; None is an open end."""
+    low = max((each[0] for each in ranges if each[0] is not None), default=None)
+    high = min((each[1] for each in ranges if each[1] is not None), default=None)
+    return ranges[0] if low is not None and high is not None and low > high else (low, high)
 
 
 def envelope(ranges: Iterable[tuple[T | None, T | None]]) -> tuple[T | None, T | None]:

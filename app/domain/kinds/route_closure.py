@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Literal, cast
 
 from app.domain.kinds.base import Kind
-from app.domain.kinds.combining import Combined, Part, StatedValue, basis_of, disjoint
+from app.domain.kinds.combining import Combined, Part, StatedValue, basis_of, common_range, disjoint
 from app.domain.kinds.route_values import RouteClosure, RouteClosureReading, RouteDirectionReading, RouteDirections, partial_date
 from app.domain.kinds.showing import Alert, Clause, Risk, StatePlot, code_clause, gettext_noop
 from app.domain.kinds.values import field_error
@@ -204,7 +204,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         reports = [preferred, *(each for part in parts.values() for each in part.in_order())]
         same = [each for each in dict.fromkeys(reports) if each.value.status == preferred.value.status]
         # The two directions came into different states at different times.
-        earliest, latest = _since(same) if len(known) == 1 else (None, None)
+        earliest, latest = common_range([each.value.range() for each in same]) if len(known) == 1 else (None, None)
         words = [each.value.since for each in same if each.value.since and each.value.range() == (earliest, latest)]
         said = {
             "since": next(iter(words), None),
@@ -257,20 +257,13 @@ def _direction(part: Part[RouteClosure]) -> tuple[RouteDirectionReading, dict[st
     if part.preferred is None:
         return RouteDirectionReading(agreement=part.agreement), {}
     same = [each for each in part.in_order() if each.value.status == part.preferred.value.status]
-    earliest, latest = _since(same)
+    earliest, latest = common_range([each.value.range() for each in same])
     leading = part.preferred.value
     found = RouteDirectionReading(
         status=leading.status, since_earliest=earliest, since_latest=latest, passable_by=leading.passable_by, agreement=part.agreement
     )
     figures = {"since_earliest": earliest, "since_latest": latest}
     return found, basis_of(same, {name: (day, attrgetter(name)) for name, day in figures.items()})
-
-
-def _since(same: Sequence[StatedValue[RouteClosure]]) -> tuple[date | None, date | None]:
-    """Return the days on which reports of one state agree, else those of the first."""
-    earliest = max((each.value.since_earliest for each in same if each.value.since_earliest), default=None)
-    latest = min((each.value.since_latest for each in same if each.value.since_latest), default=None)
-    return same[0].value.range() if earliest and latest and earliest > latest else (earliest, latest)
 
 
 def _check_observed(value: RouteClosure, stated_on: date) -> None:

@@ -8,28 +8,13 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from typing_extensions import TypeAliasType
 
-from app.domain.kinds.values import Agreement, Day, Value, field_error
+from app.domain.kinds.values import AccessConstraint, Agreement, Day, Value, field_error
 from app.domain.times import MIN_DAY, what_to_write
 
 RouteStatus = TypeAliasType("RouteStatus", Literal["open", "restricted", "closed"])
 RouteDirection = TypeAliasType("RouteDirection", Literal["both", "in", "out"])
 RouteUser = TypeAliasType("RouteUser", Literal["civilian", "humanitarian", "commercial", "medical"])
 RouteAssertion = TypeAliasType("RouteAssertion", Literal["observed", "agreed", "announced"])
-# The nine types of OCHA's Access Monitoring and Reporting Framework.
-AccessConstraint = TypeAliasType(
-    "AccessConstraint",
-    Literal[
-        "denial_of_needs",
-        "entry_restriction",
-        "internal_movement_restriction",
-        "interference",
-        "violence_against_humanitarians",
-        "population_access_restriction",
-        "hostilities",
-        "mines_uxo",
-        "physical_environment",
-    ],
-)
 
 
 def partial_date(text: str) -> tuple[date, date]:

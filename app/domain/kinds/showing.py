@@ -37,12 +37,16 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class RangePlot:
-    """Fields of a number's range. The board draws a band over time, and reads the fields of reports and assessments alike."""
+    """Fields of a number's range. The board draws a band over time, and reads the fields of reports and assessments alike.
+
+    `until` is the field of the day up to which is counted.
+    """
 
     low: str
     best: str
     high: str
     qualifier: str = ""
+    until: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class StatePlot:
     """The field of a state. The board draws states over time in rows, in the order of `states` from top to bottom.
 
     `parts` maps parts of the subject to fields with their own state. `qualifier` is a field that is shown unless it has its default.
-    `missing` is the code to show when no state is known.
+    `missing` is the code to show when no state is known. `tones` are states of routes whose colours the states have, by state.
+    `counts` are fields that say how many of how many are in the state, `days` those of the first and last day of it.
     """
 
     state: str
@@ -74,6 +79,9 @@ class StatePlot:
     parts: Mapping[str, str] = field(default_factory=dict)
     qualifier: str = ""
     missing: str = "unknown"
+    tones: Mapping[str, str] = field(default_factory=dict)
+    counts: tuple[str, str] | None = None
+    days: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +122,21 @@ def code_clause(code: str, **more: Any) -> Clause:
 def plot_clauses(value: Mapping[str, Any], plot: RangePlot | DatePlot | StatePlot | None) -> list[Clause]:
     """Return what a value says by the fields that a plot names, of a report or an assessment."""
     if isinstance(plot, RangePlot):
-        return _range_clauses(value, plot)
+        until = {"day": (plot.until, value.get(plot.until))}
+        return [*_range_clauses(value, plot), *([Clause(_DATES[3], until)] if value.get(plot.until) else [])]
     if isinstance(plot, DatePlot):
-        return [*([code_clause(value[plot.state])] if value.get(plot.state) else []), *date_clauses(value, plot)]
+        return [*([code_clause(value[plot.state])] if value.get(plot.state) else []), *date_clauses(value, plot.earliest, plot.latest)]
     if isinstance(plot, StatePlot):
         states = {part: value.get(name) for part, name in plot.parts.items() if value.get(name)}
         if len(set(states.values())) > 1:
             return [code_clause(str(state), about=part) for part, state in states.items()]
-        return [code_clause(str(value.get(plot.state) or plot.missing))]
+        some, known = plot.counts or ("", "")
+        counts = [] if value.get(some) is None else [Clause("%(number)s", {"number": (some, value[some])})]
+        if counts and value.get(known) is not None:
+            figures = {"number": (some, value[some]), "all": (known, value[known])}
+            counts = [Clause(gettext_noop("%(number)s of %(all)s"), figures)]
+        days = date_clauses(value, *plot.days) if plot.days else []
+        return [code_clause(str(value.get(plot.state) or plot.missing)), *counts, *days]
     return []
 
 
@@ -153,11 +168,11 @@ _DATES = (
 )
 
 
-def date_clauses(value: Mapping[str, Any], plot: DatePlot, messages: tuple[str, str, str, str] = _DATES) -> list[Clause]:
-    """Return the days of a forecast; none without a day."""
-    first, last = value.get(plot.earliest), value.get(plot.latest)
+def date_clauses(value: Mapping[str, Any], earliest: str, latest: str, messages: tuple[str, str, str, str] = _DATES) -> list[Clause]:
+    """Return the first and last day of a value, by the names of their fields; nothing without a day."""
+    first, last = value.get(earliest), value.get(latest)
     if first and last and first != last:
-        return [Clause(messages[0], {"first": (plot.earliest, first), "last": (plot.latest, last)})]
+        return [Clause(messages[0], {"first": (earliest, first), "last": (latest, last)})]
     if first:
-        return [Clause(messages[1 if last else 2], {"day": (plot.earliest, first)})]
-    return [Clause(messages[3], {"day": (plot.latest, last)})] if last else []
+        return [Clause(messages[1 if last else 2], {"day": (earliest, first)})]
+    return [Clause(messages[3], {"day": (latest, last)})] if last else []

@@ -12,10 +12,9 @@ from typing_extensions import TypeAliasType
 from app.domain.kinds.base import Kind, Severity
 from app.domain.kinds.combining import Combined, Part, basis_of
 from app.domain.kinds.showing import Alert, Clause, DatePlot, Risk, code_clause, date_clauses, gettext_noop
-from app.domain.kinds.values import Day, Days, ShortText, Value, WarningFields, closed_set, field_error
+from app.domain.kinds.values import Day, Days, ShortText, SupplyType, Value, WarningFields, closed_set, field_error
 from app.domain.tlp import Label, strictest
 
-SupplyType = TypeAliasType("SupplyType", Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"])
 SupplyState = TypeAliasType("SupplyState", Literal["will_run_out", "low", "ran_out", "resupplied"])
 # Soonest first.
 Imminence = TypeAliasType("Imminence", Literal["hours", "days", "weeks", "months"])
@@ -204,7 +203,8 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
         """Return the state with its days, or how soon where no day is given."""
         state, warns = value.get("state"), value.get("state") in _WARNING_STATES
-        dates = date_clauses(value, self.plot, _WILL_RUN_OUT) if warns else date_clauses(value, self.plot)
+        days = (value, "runs_out_earliest", "runs_out_latest")
+        dates = date_clauses(*days, _WILL_RUN_OUT) if warns else date_clauses(*days)
         said = [] if state is None or (state == "will_run_out" and dates) else [code_clause(state)]
         soon = value.get("imminence") if warns and not dates else None
         return [*said, *dates, *([code_clause(soon, path="imminence")] if soon else [])]

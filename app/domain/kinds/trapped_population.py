@@ -11,7 +11,7 @@ from typing_extensions import TypeAliasType
 from app.domain.kinds.base import Kind, Severity
 from app.domain.kinds.combining import Combined, Part, basis_of
 from app.domain.kinds.showing import RangePlot, Risk, gettext_noop
-from app.domain.kinds.values import People, Value, closed_set, field_error
+from app.domain.kinds.values import People, Value, check_people, closed_set, widened
 
 Concept = TypeAliasType("Concept", Literal["trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining"])
 Qualifier = TypeAliasType("Qualifier", Literal["exact", "about", "nearly", "up_to", "more_than", "at_least"])
@@ -34,13 +34,7 @@ class TrappedPopulation(Value):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        given = [figure for figure in (self.people_low, self.people, self.people_high) if figure is not None]
-        if not given:
-            raise field_error("people", "give people, people_low or people_high")
-        if given != sorted(given):
-            if self.people is None or (self.people_low or 0) > self.people:
-                raise field_error("people_low", f"people_low must not exceed {'people_high' if self.people is None else 'people'}")
-            raise field_error("people_high", "people_high must not be below people")
+        check_people(self.people_low, self.people, self.people_high)
         return self
 
     def range(self) -> tuple[int | None, int | None]:
@@ -127,12 +121,8 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
 
     def severity(self, value: TrappedPopulation) -> Severity:
         """Return the range of persons, by half a unit of the last significant digit wider on either side unless it is exact."""
-        low, high = value.range()
-        widened = value.qualifier != "exact"
-        return (
-            (-inf,) if low is None else (low - (_half_unit(low) if widened else 0),),
-            (inf,) if high is None else (high + (_half_unit(high) if widened else 0),),
-        )
+        low, high = value.range() if value.qualifier == "exact" else widened(value.range())
+        return (-inf if low is None else low,), (inf if high is None else high,)
 
     def combine(self, part: Part[TrappedPopulation]) -> Combined:
         """Rule 8: return the preferred figure, and the range from the lowest low to the highest high; an end left open is null."""
@@ -148,10 +138,3 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         }
         spread = None if not low or high is None else round(high / low, 2)
         return Combined(assessed.model_dump(mode="json"), basis_of(part.in_order(), figures), spread)
-
-
-def _half_unit(figure: int) -> float:
-    """Return half a unit of the last significant digit; at least two digits count as significant (7 is 7.0), and 0 is exact."""
-    digits = str(figure)
-    zeros = min(len(digits) - len(digits.rstrip("0")), len(digits) - 2)
-    return 0 if figure == 0 else 10**zeros / 2

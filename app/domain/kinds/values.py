@@ -49,6 +49,26 @@ Agreement = TypeAliasType("Agreement", Literal["claimed", "single", "consistent"
 WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialised", "averted", "overtaken", "unknown"])
 
 
+SupplyType = TypeAliasType("SupplyType", Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"])
+
+
+# The nine types of OCHA's Access Monitoring and Reporting Framework.
+AccessConstraint = TypeAliasType(
+    "AccessConstraint",
+    Literal[
+        "denial_of_needs",
+        "entry_restriction",
+        "internal_movement_restriction",
+        "interference",
+        "violence_against_humanitarians",
+        "population_access_restriction",
+        "hostilities",
+        "mines_uxo",
+        "physical_environment",
+    ],
+)
+
+
 def closed_set(annotation: Any) -> tuple[str, ...]:
     """Return the members of a closed set of values, named or not."""
     return get_args(getattr(annotation, "__value__", annotation))
@@ -57,6 +77,30 @@ def closed_set(annotation: Any) -> tuple[str, ...]:
 def field_error(field: str, detail: str) -> PydanticCustomError:
     """Return the error for a rule that involves several fields, reported at one of them."""
     return PydanticCustomError("value_error", "{detail}", {"detail": detail, "field": field})
+
+
+def check_people(low: int | None, people: int | None, high: int | None) -> None:
+    """Raise `field_error` unless there is at least one figure, and low <= people <= high."""
+    given = [figure for figure in (low, people, high) if figure is not None]
+    if not given:
+        raise field_error("people", "give people, people_low or people_high")
+    if given != sorted(given):
+        if people is None or (low or 0) > people:
+            raise field_error("people_low", f"people_low must not exceed {'people_high' if people is None else 'people'}")
+        raise field_error("people_high", "people_high must not be below people")
+
+
+def widened(figures: tuple[int | None, int | None]) -> tuple[float | None, float | None]:
+    """Return a range of figures that are not exact: wider by half a unit of the last significant digit on either side."""
+    low, high = figures
+    return None if low is None else low - _half_unit(low), None if high is None else high + _half_unit(high)
+
+
+def _half_unit(figure: int) -> float:
+    """Return half a unit of the last significant digit; at least two digits count as significant (7 is 7.0), and 0 is exact."""
+    digits = str(figure)
+    zeros = min(len(digits) - len(digits.rstrip("0")), len(digits) - 2)
+    return 0 if figure == 0 else 10**zeros / 2
 
 
 class Value(BaseModel):

@@ -46,7 +46,7 @@ class AlertStatement:
 class Message:
     """A CAP message; `references` has the identifier and time of each message that it updates or cancels.
 
-    `statement` is None if a correction changed the kind to one without alerts. `confirmed` is what the assessment made of its report.
+    `statement` is None if a correction calls for no alert. `confirmed` is what the assessment made of its report.
     """
 
     identifier: str

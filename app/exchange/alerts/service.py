@@ -30,6 +30,7 @@ _TYPES = {CANCEL: ("retraction",), REINSTATED: ("reinstatement",), "": ("report"
 UNJUDGED = 6
 
 _OLD = table_of(Report).alias("old")
+_OLD_STANDING = table_of(AlertStanding).alias("old_standing")
 
 
 def _select_messages(level: int) -> Select[Any]:
@@ -44,7 +45,7 @@ def _select_messages(level: int) -> Select[Any]:
             col(LedgerEntry.redacted_below),
             col(LedgerEntry.recorded_at).label("sent"),
             _OLD.c.id.label("old_id"),
-            _OLD.c.kind.label("old_kind"),
+            _OLD_STANDING.c.report_id.label("old_alert"),
             _OLD.c.level.label("old_level"),
             _OLD.c.recorded_at.label("old_recorded_at"),
             col(AlertStanding.confirmed),
@@ -54,13 +55,17 @@ def _select_messages(level: int) -> Select[Any]:
         .join(Report, col(Report.id) == col(LedgerEntry.report_id))
         .outerjoin(_OLD, _OLD.c.id == col(Report.supersedes))
         .outerjoin(AlertStanding, col(AlertStanding.report_id) == col(Report.id))
+        .outerjoin(_OLD_STANDING, _OLD_STANDING.c.report_id == _OLD.c.id)
         .where(
             position.is_not(None),
             col(Report.level) <= level,
             or_(
-                col(Report.kind).in_(ALERTING) & col(LedgerEntry.type).in_(("report", "correction", "retraction", "reinstatement")),
-                # An alert that is corrected to a kind without alerts has to be cancelled.
-                _OLD.c.kind.in_(ALERTING) & (col(LedgerEntry.type) == "correction") & (col(LedgerEntry.redacted_below) <= level),
+                col(AlertStanding.report_id).is_not(None)
+                & col(LedgerEntry.type).in_(("report", "correction", "retraction", "reinstatement")),
+                # An alert that is corrected to what calls for none has to be cancelled.
+                _OLD_STANDING.c.report_id.is_not(None)
+                & (col(LedgerEntry.type) == "correction")
+                & (col(LedgerEntry.redacted_below) <= level),
             ),
         )
     )
@@ -155,11 +160,11 @@ def _message(row: Any, statement: AlertStatement | None, ended: Sequence[tuple[s
         identifier, type_, references, note = f"{identifier}{CANCEL}", "Cancel", [(identifier, row["recorded_at"])], row["reason"]
     elif row["change"] == "reinstatement":
         identifier, note = f"{identifier}{REINSTATED}", row["reason"]
-    elif row["change"] == "correction" and level >= row["redacted_below"] and row["old_kind"] in ALERTING:
+    elif row["change"] == "correction" and level >= row["redacted_below"] and row["old_alert"] is not None:
         type_, references = "Cancel" if statement is None else "Update", [(str(row["old_id"]), row["old_recorded_at"]), *ended]
         # The reason may describe the old report, whose label may have been raised above this level since.
         note = row["reason"] if row["old_level"] <= level else None
-    # A correction to a kind without alerts only ends what was sent.
+    # A correction to what calls for no alert only ends what was sent.
     confirmed = confirmed or statement is None
     judged = row["credibility"] != UNJUDGED
     return Message(identifier, type_, row["sent"], LABELS[row["level"]], note, references, statement, judged, confirmed)

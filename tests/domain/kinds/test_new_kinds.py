@@ -1,0 +1,271 @@
+"""Deliveries, movements and services: literal values, each told over HTTP."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.assessment.stories import assessed, food, get, outcome, people, range_of, say, situation, statement
+from tests.support.factories import post, post_all, report
+from tests.support.fixtures import sqlite_only
+
+pytestmark = [sqlite_only, pytest.mark.usefixtures("reference")]
+
+
+def convoy(stage: str, operation: str = "convoy-7", **more: Any) -> dict[str, Any]:
+    """Return a value of a delivery."""
+    return {"operation": operation, "stage": stage} | more
+
+
+def evacuated(figure: int | None, until: str | None = None, **more: Any) -> dict[str, Any]:
+    """Return a value of an evacuation that began on 15 December 2016."""
+    value = {"movement": "evacuated", "since": "2016-12-15", "people": figure, "until": until} | more
+    return {name: each for name, each in value.items() if each is not None}
+
+
+def service(state: str, name: str = "hospital", **more: Any) -> dict[str, Any]:
+    """Return a value of a service."""
+    return {"service": name, "state": state} | more
+
+
+def reasons(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the reasons for the level of a situation, with their days."""
+    return [(each["reason"], each["since"][:10]) for each in found["because"]]
+
+
+async def test_convoy_that_was_attacked_does_not_arrive_by_word_of_a_party(client: httpx.AsyncClient) -> None:
+    planned = await say(client, "agency", "2016-09-17", convoy("planned", on_earliest="2016-09-19", planned_for=78000))
+    under_way = await say(client, "agency", "2016-09-19T10:00:00Z", convoy("under_way"))
+    found = await assessed(client, planned)
+    assert (found["value"]["stage"], found["agreement"], found["relations"]) == (
+        "under_way",
+        "single",
+        {planned["id"]: "replaced_by_later", under_way["id"]: "preferred"},
+    )
+    attacked = await say(client, "agency", "2016-09-19T20:00:00Z", convoy("attacked", on_earliest="2016-09-19"))
+    claim = await say(client, "army", "2016-09-20", convoy("delivered"))
+    found = await assessed(client, planned)
+    assert (found["value"]["stage"], found["value"]["last_delivery"], found["agreement"]) == ("attacked", None, "contested")
+    assert found["relations"] == {
+        planned["id"]: "replaced_by_later",
+        under_way["id"]: "replaced_by_later",
+        attacked["id"]: "preferred",
+        claim["id"]: "contradicts",
+    }
+    assert found["stale_after"] == "2016-12-18T20:00:00Z"
+
+
+async def test_stages_of_two_sources_do_not_contradict_but_two_ends_do(client: httpx.AsyncClient) -> None:
+    planned = await say(client, "envoy", "2016-09-10", convoy("planned", on_earliest="2016-09-12", planned_for=5000, supplies=["food"]))
+    delivered = await say(client, "agency", "2016-09-20", convoy("delivered", on_earliest="2016-09-18", on_latest="2016-09-19"))
+    found = await assessed(client, planned)
+    assert (found["value"]["stage"], found["agreement"]) == ("delivered", "consistent")
+    assert {name: found["value"][name] for name in ("last_delivery", "planned_for", "supplies")} == {
+        "last_delivery": "2016-09-19",
+        "planned_for": 5000,
+        "supplies": ["food"],
+    }
+    assert {name: found["assessment"]["basis"][name] for name in ("last_delivery", "planned_for")} == {
+        "last_delivery": delivered["id"],
+        "planned_for": planned["id"],
+    }
+    # Another day of the same end contests, and another end does.
+    await say(client, "monitor", "2016-09-20", convoy("delivered", on_earliest="2016-09-16", on_latest="2016-09-16"))
+    assert (await assessed(client, planned))["agreement"] == "contested"
+    await say(client, "monitor", "2016-09-21", convoy("turned_back"))
+    found = await assessed(client, planned)
+    assert (found["value"]["stage"], found["value"]["last_delivery"], found["agreement"]) == ("turned_back", None, "consistent")
+    assert found["relations"][delivered["id"]] == "overtaken"
+
+
+async def test_delivery_alone_claimed_by_a_party_is_none(client: httpx.AsyncClient) -> None:
+    found = await assessed(client, await say(client, "army", "2016-09-20", convoy("delivered")))
+    assert (found["agreement"], found["value"]["operation"], found["value"]["stage"]) == ("claimed", "convoy-7", None)
+    assert (await situation(client, "2017-09-20"))["because"] == []
+
+
+async def test_sixty_days_without_a_delivery_hold_people(client: httpx.AsyncClient) -> None:
+    await say(client, "agency", "2016-07-01", convoy("delivered", "convoy-1"))
+    await say(client, "agency", "2016-08-20", convoy("denied", "convoy-2", cause="denial_of_needs"))
+    before, then = [await situation(client, day) for day in ("2016-08-29", "2016-08-30")]
+    assert (before["level"], before["because"]) == ("watch", [])
+    assert (then["level"], reasons(then)) == ("serious", [("no_delivery", "2016-07-01")])
+    shown = {each["subject"]: each["value"] for each in then["other"]}
+    assert list(shown) == ["convoy-1", "convoy-2"]
+    assert [shown["convoy-1"][name] for name in ("last_delivery", "days_since", "denied_since")] == ["2016-07-01", 60, None]
+    assert [shown["convoy-2"][name] for name in ("last_delivery", "days_since", "denied_since")] == [None, None, "2016-08-20"]
+    # What arrives ends that reason and no other.
+    await say(client, "agency", "2016-08-30", food("ran_out"))
+    await say(client, "agency", "2016-08-31", convoy("partly_delivered", "convoy-3", removed=["medical"]))
+    after = await situation(client, "2016-09-01")
+    assert (after["level"], reasons(after)) == ("serious", [("ran_out", "2016-08-30")])
+
+
+async def test_days_without_any_delivery_count_from_the_first_report(client: httpx.AsyncClient) -> None:
+    await say(client, "agency", "2016-07-01", convoy("requested", "convoy-1"))
+    await say(client, "agency", "2016-08-20", convoy("denied", "convoy-2"))
+    assert [reasons(await situation(client, day)) for day in ("2016-08-29", "2016-08-30")] == [[], [("no_delivery", "2016-07-01")]]
+
+
+async def test_later_stage_in_less_direct_words_is_no_repetition(client: httpx.AsyncClient) -> None:
+    await say(client, "agency", "2016-09-18", convoy("under_way"))
+    attacked = await say(client, "agency", "2016-09-20", convoy("attacked"), via=["outlet"])
+    assert (await assessed(client, attacked))["value"]["stage"] == "attacked"
+    count = await say(client, "agency", "2016-12-16", evacuated(10000))
+    await say(client, "agency", "2016-12-18", evacuated(15000), via=["outlet"])
+    assert (await assessed(client, count))["value"]["people"] == 15000
+
+
+async def test_delivery_shows_that_a_warning_was_averted(client: httpx.AsyncClient) -> None:
+    warning = await say(client, "agency", "2016-07-28", food(days=(5, 9)))
+    arrived = await say(client, "agency", "2016-08-01", convoy("delivered"))
+    await outcome(client, warning, arrived, "averted")
+    assert (await assessed(client, warning))["value"]["outcome"] == "averted"
+
+
+async def test_counts_of_one_evacuation_at_two_days_agree(client: httpx.AsyncClient) -> None:
+    trapped = await say(client, "agency", "2016-12-10", people(100000, "about"))
+    first = await say(client, "agency", "2016-12-17", evacuated(10000, "2016-12-16", destination="Idleb"))
+    found = await assessed(client, first)
+    assert (found["subject"], found["stale_after"], range_of(found)) == ("evacuated.2016-12-15", None, (10000,) * 3)
+    last = await say(client, "agency", "2016-12-22", evacuated(35000, "2016-12-22"))
+    found = await assessed(client, first)
+    assert (range_of(found), found["value"]["until"], found["agreement"]) == ((35000,) * 3, "2016-12-22", "single")
+    # Another's earlier, lower count agrees and widens nothing; its count of the same day contests.
+    await say(client, "envoy", "2016-12-20", evacuated(19000, "2016-12-19"))
+    found = await assessed(client, first)
+    assert (range_of(found), found["agreement"], found["assessment"]["preferred"]) == ((35000,) * 3, "consistent", last["id"])
+    other = await say(client, "envoy", "2016-12-23", evacuated(27000, "2016-12-22"))
+    found = await assessed(client, first)
+    assert (found["agreement"], found["assessment"]["spread"]) == ("contested", 1.3)
+    assert found["relations"] == {first["id"]: "replaced_by_later", last["id"]: "contradicts", other["id"]: "preferred"} | {
+        each: "replaced_by_later" for each in found["relations"] if each not in (first["id"], last["id"], other["id"])
+    }
+    assert range_of(found) == (27000, 27000, 35000)
+    # Nothing is subtracted from those who are trapped; the situation says that their figure is older.
+    where = await situation(client, "2016-12-24")
+    (item,) = where["trapped"]
+    assert ([item[name] for name in ("people", "people_low", "people_high")], item["older_than"]) == (
+        [100000] * 3,
+        [found["links"]["self"]],
+    )
+    assert [(each["subject"], each["stale"], each["value"]["until"]) for each in where["other"]] == [
+        ("evacuated.2016-12-15", False, "2016-12-22")
+    ]
+    await say(client, "agency", "2016-12-23", people(65000, "about"))
+    assert (await situation(client, "2016-12-24"))["trapped"][0]["older_than"] == []
+    assert (await assessed(client, trapped))["value"]["people"] == 65000
+
+
+async def test_earlier_count_above_a_later_one_contests(client: httpx.AsyncClient) -> None:
+    await say(client, "monitor", "2016-12-16", evacuated(40000))
+    count = await say(client, "agency", "2016-12-22", evacuated(35000))
+    found = await assessed(client, count)
+    assert (range_of(found), found["agreement"]) == ((35000, 35000, 40000), "contested")
+    # It is neither better nor worse, so that nothing is overtaken, and no count passes a horizon.
+    await say(client, "envoy", "2017-11-01", evacuated(36000), method="headcount")
+    found = await assessed(client, count)
+    assert found["agreement"] == "contested"
+    assert set(found["relations"].values()) == {"preferred", "supports", "contradicts"}
+    assert [each["subject"] for each in (await get(client, "/v1/population-movements", stale=False))["items"]] == ["evacuated.2016-12-15"]
+    assert (await get(client, "/v1/population-movements", stale=True))["items"] == []
+
+
+async def test_hospital_or_water_out_of_service_is_short(client: httpx.AsyncClient) -> None:
+    await say(client, "agency", "2016-11-18", service("out_of_service", "electricity"))
+    await say(client, "agency", "2016-11-18", service("partly_working", working=2, known=8))
+    assert (await situation(client, "2016-11-18"))["level"] == "watch"
+    await say(client, "monitor", "2016-11-19", service("out_of_service", reason="air strikes"))
+    await say(client, "agency", "2016-11-20", service("out_of_service", "water"))
+    found = await situation(client, "2017-11-20")
+    assert (found["level"], sorted(reasons(found))) == ("serious", [("out_of_service", "2016-11-19"), ("out_of_service", "2016-11-20")])
+    shown = {each["subject"]: each["value"] for each in found["other"]}
+    assert (shown["hospital"]["state"], shown["hospital"]["since"], shown["hospital"]["reason"]) == (
+        "out_of_service",
+        "2016-11-19",
+        "air strikes",
+    )
+
+
+async def test_counts_of_services_that_differ_contest_and_more_is_better(client: httpx.AsyncClient) -> None:
+    few = await say(client, "agency", "2016-11-10", service("partly_working", working=2, known=8))
+    claim = await say(client, "army", "2016-11-10", service("partly_working", working=7, known=8))
+    found = await assessed(client, few)
+    assert (found["value"]["working"], found["agreement"], found["relations"][claim["id"]]) == (2, "contested", "contradicts")
+    # Partly working agrees with any state, and one voice is enough for worse.
+    await say(client, "monitor", "2016-11-12", service("out_of_service", working=0, known=8))
+    found = await assessed(client, few)
+    assert (found["value"]["state"], found["value"]["working"], found["relations"][few["id"]]) == ("out_of_service", 0, "overtaken")
+    working = await say(client, "outlet", "2016-11-20", service("working"))
+    found = await assessed(client, few)
+    assert (found["value"]["state"], found["agreement"], found["relations"][working["id"]]) == (
+        "out_of_service",
+        "contested",
+        "contradicts",
+    )
+    await say(client, "agency", "2016-11-20", service("working", working=8, known=8))
+    found = await assessed(client, few)
+    assert (found["value"]["state"], found["value"]["working"], found["stale_after"][:10]) == ("working", 8, "2016-12-04")
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        (convoy("planned"), "amber_strict"),
+        (convoy("under_way"), "amber_strict"),
+        (convoy("attacked"), "green"),
+        (convoy("delivered"), "green"),
+        (evacuated(10000), "amber"),
+        (service("working", working=12, known=12), "green"),
+        (service("partly_working", working=4, known=12), "amber"),
+        (service("working"), "amber"),
+    ],
+)
+async def test_report_without_a_label_gets_the_one_of_its_value(client: httpx.AsyncClient, value: dict[str, Any], label: str) -> None:
+    assert (await say(client, "agency", "2016-12-22", value, sensitivity=None))["sensitivity"] == label
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer", "detail"),
+    [
+        (convoy("delivered", on_earliest="2016-12-23"), "/value/on_earliest", "must not be after the day of the statement, 2016-12-22"),
+        (convoy("under_way", on_latest="2016-12-23"), "/value/on_latest", "must not be after the day of the statement, 2016-12-22"),
+        (convoy("planned", on_earliest="2016-12-25", on_latest="2016-12-24"), "/value/on_earliest", "must not be after on_latest"),
+        (convoy("planned", supplies=["food", "food"]), "/value/supplies", "name each supply once"),
+        (convoy("planned", route="no-road"), "/value/route", "no such route"),
+        (convoy("planned", "Convoy 7"), "/value/operation", "use a-z, 0-9 and -"),
+        ({"operation": "convoy-7", "cause": "hostilities"}, "/value/stage", "required"),
+        (evacuated(None), "/value/people", "give people, people_low or people_high"),
+        (evacuated(5, people_high=4), "/value/people_high", "people_high must not be below people"),
+        (evacuated(5, "2016-12-14"), "/value/since", "since must not be after until"),
+        (evacuated(5, "2016-12-23"), "/value/until", "by the day of the statement, 2016-12-22"),
+        (service("partly_working", working=9, known=8), "/value/working", "working must not exceed known"),
+        (service("out_of_service", working=1), "/value/working", "must be 0 if state is out_of_service"),
+        (service("working", working=0), "/value/working", "must not be 0 if state is working"),
+    ],
+)
+async def test_wrong_value_gets_what_would_be_right(client: httpx.AsyncClient, value: dict[str, Any], pointer: str, detail: str) -> None:
+    answer = await client.post("/v1/reports", json=statement("agency", "2016-12-22", value))
+    assert [(each["pointer"], detail in each["detail"]) for each in answer.json()["errors"]] == [(pointer, True)], answer.text
+
+
+async def test_only_a_service_that_is_out_of_service_has_an_alert(client: httpx.AsyncClient) -> None:
+    out = report("service_status", {"state": "out_of_service", "working": 0}, stated_at="2016-11-18", provenance={"credibility": 2})
+    first, *_ = await post_all(
+        client, out, report("service_status", {"service": "water"}), report("aid_delivery"), report("population_movement")
+    )
+    feed = (await client.get("/v1/alerts")).text
+    assert feed.count("<entry>") == 1
+    alert = (await client.get(f"/v1/alerts/{first['id']}.cap")).text
+    for part in (
+        "<event>Out of service: hospital</event>",
+        "<category>Health</category>",
+        "<msgType>Alert</msgType>",
+        "<status>Actual</status>",
+    ):
+        assert part in alert
+    corrected = await post(client, f"/v1/reports/{first['id']}/correction", **out | {"value": service("working"), "reason": "a slip"})
+    cancelled = (await client.get(f"/v1/alerts/{corrected['id']}.cap")).text
+    assert "<msgType>Cancel</msgType>" in cancelled
+    assert first["id"] in cancelled
+    assert (await client.get("/v1/alerts")).text.count("<entry>") == 2
