@@ -17,6 +17,7 @@ from app.reports.label_endpoints import router as labels
 from app.reports.reference_endpoints import router as reference_changes
 from app.situations.endpoints import router as situations
 from app.situations.endpoints import track_records
+from app.situations.text_endpoints import router as situation_texts
 from app.webhooks.endpoints import router as webhooks
 
 DESCRIPTION = """
@@ -50,6 +51,6 @@ TAGS = [
 
 router = APIRouter(prefix="/v1")
 # The ledger's before those of reports, whose paths take every ending.
-first_tags = (situations, indicators, alerts, changes, webhooks, ledger, reports, provenance)
+first_tags = (situations, situation_texts, indicators, alerts, changes, webhooks, ledger, reports, provenance)
 for each in (*first_tags, imports, amendments, drafts, labels, reference, reference_changes, track_records, keys):
     router.include_router(each)

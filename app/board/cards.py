@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.board.code_labels import label_for
-from app.board.localization import Localization
 from app.board.value_text import Document, credit_text, credited_figures, date_range_text, field_text, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.times import day_of
+from app.http.localization import Localization
 
 # All bars have one scale, so that readers can compare them down the board.
 BAR_DAYS = 30

@@ -1,9 +1,9 @@
 """Labels of the API's codes. Each kind brings those of its own codes (`app.domain.kinds`)."""
 
 from app.board.desk.messages import DESK_LABELS
-from app.board.localization import Localization
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import gettext_noop
+from app.http.localization import Localization
 
 _COMMON_LABELS = {
     # Outcomes of warnings.

@@ -2,7 +2,7 @@
 
 import re
 from typing import Annotated, Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -14,12 +14,12 @@ from app.board.cards import build_card
 from app.board.desk.endpoints import router as desk
 from app.board.desk.session import reject_cross_site
 from app.board.drawing.maps import place_map
-from app.board.localization import Localization
 from app.board.overview_page import load_records, overview_context, wall_context
-from app.board.place_page import place_context
+from app.board.place_page import load_news, place_context
 from app.board.rendering import ASSETS, DIGEST, NOT_STORED, LocalizationDep, PageRoute, draw, end_session, render_page, root_path
-from app.board.sessions import session_cookie
+from app.board.sessions import SEEN_COOKIE, session_cookie
 from app.board.time_slider import MAX_STEPS, TimeSlider
+from app.http.localization import Localization
 from app.http.problems import Problem, not_found
 from app.http.query_params import AsOf
 from app.http.request_body import read_body
@@ -35,12 +35,15 @@ SliderDep = Annotated[TimeSlider, Depends()]
 SlugPath = Annotated[str, Path(max_length=100)]
 MAX_FORM_BYTES = 4096
 EMBED_REFRESH_SECONDS = 300
+SEEN_MAX_AGE_SECONDS = 7_776_000
 _KEY = re.compile(r"[!-~]{1,2500}")
 
 
 def _redirect_to_step(request: Request, step: int, slider: TimeSlider) -> Response:
     as_of = slider.as_of(step)
-    query = [(name, value) for name, value in request.query_params.items() if name not in ("step", "start", "days", "as_of", "lang")]
+    query = [
+        (name, value) for name, value in request.query_params.items() if name not in ("step", "start", "days", "as_of", "lang", "seen")
+    ]
     query += [("as_of", as_of)] if as_of else []
     return RedirectResponse(f"{request.url.path}?{urlencode(query)}".rstrip("?"), 303, NOT_STORED)
 
@@ -80,12 +83,31 @@ async def show_place(
     as_of: AsOf = None,
     step: Step = None,
     now: bool = False,
+    seen: str = "",
 ) -> Response:
-    """Show one place: each indicator over time, and every report."""
+    """Show one place: each indicator over time, and every report; and what is new since the reader's cookie says that it was `seen`."""
     if step is not None:
         return _redirect_to_step(request, step, slider)
-    context = await place_context(InProcessApiClient(request, as_of, lang=locale.language), locale, slug, now=now)
-    return await draw(render_page, request, "place.html", locale, signed_in=caller.key_id is not None, **context)
+    api = InProcessApiClient(request, as_of, lang=locale.language)
+    context = await place_context(api, locale, slug, now=now)
+    news, kept = (None, seen) if as_of else await load_news(api, locale, slug, context["head"], seen)
+    page = await draw(render_page, request, "place.html", locale, signed_in=caller.key_id is not None, news=news, **context)
+    if not as_of:
+        path = f"{root_path(request)}/places/{quote(slug)}"
+        page.set_cookie(SEEN_COOKIE, kept, max_age=SEEN_MAX_AGE_SECONDS, path=path, httponly=True, samesite="lax")
+    return page
+
+
+@router.get("/places/{slug}/brief")
+async def show_brief(request: Request, locale: LocalizationDep, slug: SlugPath, as_of: AsOf = None) -> Response:
+    """Show the brief on a place as text."""
+    time = f"&as_of={quote(as_of)}" if as_of else ""
+    answer = await InProcessApiClient(request).send("GET", f"/v1/situations/{quote(slug)}/brief.txt?lang={locale.language}{time}")
+    if answer.status_code != 200:
+        raise Problem(answer.status_code, answer.json()["title"])
+    kept = {name: answer.headers[name] for name in ("Lifeline-TLP", "Content-Language")}
+    headers = {"Cache-Control": "private, no-cache", "Vary": "Cookie, Accept-Language"} | kept
+    return Response(answer.content, headers=headers, media_type=answer.headers["Content-Type"])
 
 
 @router.get("/embed/{slug}")

@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.board.localization import LANGUAGES, choose_language
-from app.board.sessions import LANGUAGE_COOKIE, Sessions
+from app.board.sessions import LANGUAGE_COOKIE, SEEN_COOKIE, Sessions
+from app.http.localization import LANGUAGES, choose_language
 from app.http.middleware import SECURITY_HEADERS
 from app.http.problems import send_problem
 from app.http.state import request_state
@@ -34,6 +34,8 @@ class BoardMiddleware:
             scope = dict(scope, path=API_STREAM, raw_path=API_STREAM.encode())
         elif has_key or path == "/guide" or path.startswith(("/guide/", "/embed/")):
             scope, send = _add_language(scope, send, remember=not path.startswith("/embed/"))
+        if path.startswith("/places/"):
+            scope = _with_parameter(scope, "seen", HTTPConnection(scope).cookies.get(SEEN_COOKIE))
         try:
             scope = await self._add_key(scope) if has_key else scope
         except Exception as error:
@@ -57,6 +59,15 @@ class BoardMiddleware:
         return dict(scope, headers=[*scope["headers"], (b"authorization", f"Bearer {found[0]}".encode())])
 
 
+def _with_parameter(scope: Scope, name: str, value: str | None) -> Scope:
+    """Return a request whose query has a parameter with this value, or without it for None, because the response cache reads the query."""
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    rest = [each for each in query if each[0] != name]
+    if value is None and len(rest) == len(query):
+        return scope
+    return dict(scope, query_string=urlencode([*rest, *([(name, value)] if value is not None else [])]).encode())
+
+
 def _add_language(scope: Scope, send: Send, *, remember: bool) -> tuple[Scope, Send]:
     connection = HTTPConnection(scope)
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -64,8 +75,7 @@ def _add_language(scope: Scope, send: Send, *, remember: bool) -> tuple[Scope, S
     remembered = connection.cookies.get(LANGUAGE_COOKIE) if remember else None
     language = choose_language(requested, remembered, connection.headers.get("accept-language", ""))
     if requested != language:
-        rest = [(name, value) for name, value in query if name != "lang"]
-        scope = dict(scope, query_string=urlencode([*rest, ("lang", language)]).encode())
+        scope = _with_parameter(scope, "lang", language)
     if not remember or requested not in LANGUAGES or remembered == requested:
         return scope, send
 

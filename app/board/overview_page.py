@@ -8,12 +8,12 @@ from typing import Any
 from app.board.api_client import InProcessApiClient
 from app.board.cards import NOTHING_KNOWN, Records, build_card, level_of
 from app.board.drawing.maps import overview_map, place_map
-from app.board.localization import Localization
 from app.board.rendering import draw
 from app.board.time_slider import build_time_slider
 from app.board.value_text import Document, value_text
 from app.domain.folding import fold
 from app.domain.times import utc_now
+from app.http.localization import Localization
 from app.situations.urgency import LEVELS_WORST_FIRST
 
 PLACES_PER_PAGE = 12

@@ -1,6 +1,7 @@
 """The page of one place: its card, and each indicator with its plot and every report."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -11,14 +12,19 @@ from app.board.code_labels import label_for
 from app.board.drawing.maps import place_map
 from app.board.drawing.plots import History, build_plot
 from app.board.drawing.timeline import build_timeline
-from app.board.localization import Localization
 from app.board.overview_page import load_records, page_context
 from app.board.value_text import Document, credit_text, credited_figures, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.times import day_of, utc_now
+from app.http.localization import Localization
+from app.http.problems import Problem
+from app.situations.digest import HEADINGS
 
 # A plot has the newest days with a report, since each costs a request.
 MAX_PLOT_DAYS = 60
+# Changes since the last look; the digest of the API has all.
+MAX_NEWS = 20
+_SEEN = re.compile(r"(?P<label>[a-z_]{1,20})\.(?P<before>\d{1,15})\.(?P<last>\d{1,15})", re.ASCII)
 
 
 async def place_context(api: InProcessApiClient, locale: Localization, slug: str, *, now: bool = False) -> dict[str, Any]:
@@ -45,6 +51,28 @@ async def place_context(api: InProcessApiClient, locale: Localization, slug: str
         "statements": {each["id"]: each for each in reports["items"]},
         "path": f"/places/{place['slug']}",
     }
+
+
+async def load_news(
+    api: InProcessApiClient, locale: Localization, slug: str, head: Document, seen: str
+) -> tuple[list[tuple[str, Document]] | None, str]:
+    """Return what changed since a reader last looked, each with its heading, and what the reader has seen now; None on a first look.
+
+    What was seen is the clearance, the revision of the look before and that of the last look: until something changes, a page that loads
+    again compares with the former, otherwise its list would vanish.
+    """
+    label, revision = head["clearance"], head["seq"]
+    match = _SEEN.fullmatch(seen)
+    if match is None or match["label"] != label or int(match["last"]) > revision:
+        return None, f"{label}.{revision}.{revision}"
+    since = int(match["before"] if int(match["last"]) == revision else match["last"])
+    try:
+        found = await api.get(f"/v1/situations/{slug}/digest", since=since, as_of=None)
+    except Problem:
+        # A cookie that was altered.
+        return None, f"{label}.{revision}.{revision}"
+    headings = {name: locale.gettext(each) for name, each in HEADINGS.items()}
+    return [(headings[each["change"]], each) for each in found["items"][:MAX_NEWS]], f"{label}.{since}.{revision}"
 
 
 async def _load_history(api: InProcessApiClient, slug: str, days: Sequence[str]) -> dict[str, list[tuple[date, Document]]]:

@@ -19,8 +19,8 @@ from markupsafe import Markup
 from app.board.cards import BAR_DAYS, BAR_PIXELS
 from app.board.code_labels import label_for
 from app.board.drawing.plots import PLOT_BOX
-from app.board.localization import LANGUAGES, Localization, localization_for
 from app.board.sessions import session_cookie
+from app.http.localization import LANGUAGES, Localization, localization_for
 from app.http.problems import Problem
 from app.http.state import request_state
 

@@ -21,6 +21,8 @@ from app.storage.commit_notifier import Version
 from app.storage.database import Database
 
 LANGUAGE_COOKIE = "lifeline_language"
+# What a reader of a place's page has seen of it, below the path of that page: clearance and revisions, and nothing about the reader.
+SEEN_COOKIE = "lifeline_seen"
 _HKDF_INFO = b"lifeline board session 1"
 _FORM_INFO = b"lifeline board form 1"
 MAX_KNOWN_SESSIONS = 10_000

@@ -5,20 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.board.code_labels import label_for
-from app.board.localization import Localization
 from app.domain.kinds import KINDS
-from app.domain.kinds.showing import DatePlot, RangePlot, StatePlot, gettext_noop
+from app.domain.kinds.showing import QUALIFIED, DatePlot, RangePlot, StatePlot
+from app.http.localization import Localization
 
 Document = Mapping[str, Any]
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-
-_QUALIFIED = {
-    "about": gettext_noop("about %(number)s"),
-    "nearly": gettext_noop("nearly %(number)s"),
-    "up_to": gettext_noop("up to %(number)s"),
-    "more_than": gettext_noop("more than %(number)s"),
-    "at_least": gettext_noop("at least %(number)s"),
-}
 
 
 def value_text(value: Document, kind: str, locale: Localization) -> str:
@@ -47,10 +39,10 @@ def _range_text(value: Document, plot: RangePlot, locale: Localization) -> str:
     number = next((each for each in (best, high, low) if each is not None), None)
     if number is None:
         return "\u2013"
-    if best is None and qualifier not in _QUALIFIED:
+    if best is None and qualifier not in QUALIFIED:
         qualifier = "at_least" if high is None else "up_to" if low is None else None
-    if qualifier in _QUALIFIED:
-        return locale.gettext(_QUALIFIED[qualifier]) % {"number": locale.number(number)}
+    if qualifier in QUALIFIED:
+        return locale.gettext(QUALIFIED[qualifier]) % {"number": locale.number(number)}
     return locale.number(number)
 
 

@@ -9,7 +9,11 @@ from .asynchronous import AsyncLifeline
 from .blocking import Lifeline
 from .records import (
     Assessment,
+    Brief,
     Change,
+    Check,
+    Digest,
+    DigestItem,
     Draft,
     FieldError,
     Indicator,
@@ -29,7 +33,11 @@ from .records import (
 __all__ = [
     "Assessment",
     "AsyncLifeline",
+    "Brief",
     "Change",
+    "Check",
+    "Digest",
+    "DigestItem",
     "Draft",
     "FieldError",
     "Indicator",

@@ -7,7 +7,23 @@ from typing import Any, Self
 import httpx
 
 from .calls import RETRY_STATUSES, Call, Client, get, get_page, parse_response, post, retry_delay
-from .records import Change, Draft, Indicator, Page, Place, R, Record, Report, ReportResult, ReportResults, Route, Situation, Source
+from .records import (
+    Brief,
+    Change,
+    Digest,
+    Draft,
+    Indicator,
+    Page,
+    Place,
+    R,
+    Record,
+    Report,
+    ReportResult,
+    ReportResults,
+    Route,
+    Situation,
+    Source,
+)
 
 
 class AsyncLifeline(Client):
@@ -64,6 +80,14 @@ class AsyncLifeline(Client):
     async def situation(self, place: str, **params: Any) -> Situation:
         """Return the situation of a place: people trapped, soonest run-out, routes closed; `as_of` selects an earlier time."""
         return await self._execute(get(Situation, f"/v1/situations/{place}", **params))
+
+    async def digest(self, place: str, since: str | int, **params: Any) -> Digest:
+        """Return what changed in a place since a time of statements, or since a revision of what was recorded."""
+        return await self._execute(get(Digest, f"/v1/situations/{place}/digest", since=since, **params))
+
+    async def brief(self, place: str, *, markdown: bool = False, **params: Any) -> Brief:
+        """Return a text about a place with numbered citations; `lang` is `ar`, `en`, `es` or `fr`."""
+        return await self._execute(get(Brief, f"/v1/situations/{place}/brief.{'md' if markdown else 'txt'}", **params))
 
     def reports(self, **filters: Any) -> AsyncIterator[Report]:
         """Iterate over all matching reports, in the order of recording."""

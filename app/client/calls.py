@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 from pydantic_core import from_json, to_json
 
-from .records import FieldError, LifelineError, Page, R
+from .records import Brief, FieldError, LifelineError, Page, R
 
 RETRY_STATUSES = frozenset({429, 502, 503, 504})
 BASE_DELAY_SECONDS = 0.5
@@ -89,7 +89,9 @@ def parse_response(call: Call[R], response: httpx.Response, cache: ETagCache) ->
         # Not followed, because the key would be sent to the other address too.
         raise LifelineError(response.status_code, response.reason_phrase, f"The service has moved to {response.headers['location']}")
     try:
-        return call.model.model_validate(from_json(cache.content(response), allow_inf_nan=False))
+        content = cache.content(response)
+        body = {"text": content.decode()} if issubclass(call.model, Brief) else from_json(content, allow_inf_nan=False)
+        return call.model.model_validate(body)
     except (ValueError, LookupError):
         raise LifelineError(response.status_code, response.reason_phrase, "The response is not one of Lifeline's API.") from None
 

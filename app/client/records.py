@@ -99,6 +99,15 @@ class Reason(Record):
     judged: bool
 
 
+class Check(Record):
+    """A flag on figures that are not plausible together; `reports` say them, `detail` is in words."""
+
+    check: str
+    indicators: list[str]
+    reports: list[str]
+    detail: str
+
+
 class Situation(Record):
     """The indicators of one place together, with its level of urgency; None if nothing leads, the last known one if it is dormant."""
 
@@ -109,6 +118,34 @@ class Situation(Record):
     silent_days: int | None
     dormant: bool
     children_level: str | None = None
+    checks: list[Check] = []
+
+
+class DigestItem(Record):
+    """A change of one indicator, with the value before and after it, and in words."""
+
+    change: str
+    indicator: str
+    reports: list[str]
+    old: dict[str, Any] | None
+    new: dict[str, Any] | None
+    text: str
+
+
+class Digest(Record):
+    """What changed in a place; `revision` is the `since` of the next digest."""
+
+    place: PlaceName
+    since: str
+    as_of: str
+    revision: int
+    items: list[DigestItem]
+
+
+class Brief(Record):
+    """A text about a place, in which each figure has the number of its source."""
+
+    text: str
 
 
 class Report(Record):

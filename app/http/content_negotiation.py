@@ -17,6 +17,8 @@ class Format(StrEnum):
     ATOM = "atom"
     CAP = "cap"
     HTML = "html"
+    MARKDOWN = "md"
+    TEXT = "txt"
 
 
 MEDIA_TYPES: dict[Format, str] = {
@@ -29,6 +31,8 @@ MEDIA_TYPES: dict[Format, str] = {
     Format.ATOM: "application/atom+xml",
     Format.CAP: "application/cap+xml",
     Format.HTML: "text/html; charset=utf-8",
+    Format.MARKDOWN: "text/markdown; charset=utf-8",
+    Format.TEXT: "text/plain; charset=utf-8",
 }
 _MEDIA_RANGES: dict[Format, tuple[str, ...]] = {each: (media_type.partition(";")[0],) for each, media_type in MEDIA_TYPES.items()}
 _MEDIA_RANGES[Format.NDJSON] += ("application/ndjson",)

@@ -34,12 +34,13 @@ class ListEnvelope(BaseModel, Generic[Item]):
     revision: int = Field(description="Head of the ledger as this caller sees it, in the state that the page was read from.")
 
 
-def _format_schema(offered: Sequence[Format]) -> WithJsonSchema:
+def format_schema(offered: Sequence[Format]) -> WithJsonSchema:
+    """Return the schema of `?format=` for the formats that are offered."""
     return WithJsonSchema({"type": "string", "enum": [each.value for each in offered]})
 
 
-GeographicListFormat = TypeAliasType("GeographicListFormat", Annotated[str, _format_schema(GEOGRAPHIC_FORMATS)])
-TabularListFormat = TypeAliasType("TabularListFormat", Annotated[str, _format_schema(TABULAR_FORMATS)])
+GeographicListFormat = TypeAliasType("GeographicListFormat", Annotated[str, format_schema(GEOGRAPHIC_FORMATS)])
+TabularListFormat = TypeAliasType("TabularListFormat", Annotated[str, format_schema(TABULAR_FORMATS)])
 _FORMAT = "Format, in place of `Accept`; also as a suffix, such as `.csv`. All but `json` hold the whole list unless `limit` is sent."
 GeographicFormat = Annotated[GeographicListFormat | None, Query(max_length=32, description=_FORMAT)]
 TabularFormat = Annotated[TabularListFormat | None, Query(max_length=32, description=_FORMAT)]

@@ -63,7 +63,7 @@ def weight_of(scope: Scope) -> int:
             return MIN_EXPENSIVE
         if parts[3:5] == ["tile", "entries"]:
             return ENTRY_TILE_WEIGHT
-        return PAST_RECORD_WEIGHT if past else 1
+        return PAST_RECORD_WEIGHT if past or parts[-1].partition(".")[0] in ("digest", "brief") else 1
     limit = min(int(sent["limit"]), _MAX_LIMIT) if sent.get("limit", "").isdecimal() and len(sent["limit"]) < 10 else _DEFAULT_LIMIT
     if "limit" not in sent and "cursor" not in sent and _asks_for_other_format(scope, suffix or sent.get("format")):
         return WHOLE_LIST_WEIGHT

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.domain.time_point import LATEST, TimePoint
-from app.reference.models import Place, Source
+from app.reference.models import Place, Route, Source
 from app.reference.schemas import known_language
 from app.reference.versions import past_records
 
@@ -51,6 +51,28 @@ async def names_by_slug(
     found = (await connection.execute(rows)).all() if slugs else []
     then = await past_records(connection, model.__tablename__, time_point, [row.id for row in found])
     return {row.slug: then[row.id]["names"] if row.id in then else row.names for row in found}
+
+
+async def load_names(
+    connection: AsyncConnection, slugs: Mapping[str, Collection[str]], lang: str | None, time_point: TimePoint = LATEST
+) -> dict[tuple[str, str], str]:
+    """Return the names of records, by type and slug, in a language, as they were known at a time point.
+
+    Sources and places are left out that have no name in the language. `slugs` has those to look up by type: `place`, `source`, `route`.
+    """
+    found: dict[tuple[str, str], str] = {}
+    models: tuple[type[Place] | type[Source], ...] = (Place, Source) if lang is not None else ()
+    for model in models:
+        names = await names_by_slug(connection, model, slugs.get(model.__tablename__, ()), time_point)
+        found |= {(model.__tablename__, slug): name for slug, each in names.items() if (name := in_language("", each, lang))}
+    if routes := slugs.get("route"):
+        wanted = select(col(Route.id), col(Route.slug), col(Route.name), col(Route.names)).where(col(Route.slug).in_(routes))
+        rows = (await connection.execute(wanted)).all()
+        then = await past_records(connection, "route", time_point, [row.id for row in rows])
+        for row in rows:
+            known = then.get(row.id, {"name": row.name, "names": row.names})
+            found["route", row.slug] = in_language(known["name"], known["names"], lang)
+    return found
 
 
 def _named(node: Any, field: str) -> Iterator[tuple[str, dict[str, Any]]]:

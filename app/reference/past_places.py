@@ -46,18 +46,19 @@ class PlaceTree:
         excluded = excluded.where(inner.c.place_id == pairs.c.place_id, inner.c.ancestor_id.in_(_literal(left)))
         return below.where(~excluded.where(between.c.ancestor_id == pairs.c.ancestor_id).correlate(pairs).exists())
 
-    def _nearest(self, places: set[UUID], marks: Collection[UUID]) -> UUID | None:
+    def nearest(self, places: set[UUID], marks: Collection[UUID]) -> UUID | None:
+        """Return the innermost of some places that contain each other, of those that are marked; None without any."""
         return max((each for each in places if each in marks), key=lambda each: len(self.ancestors.get(each, ())), default=None)
 
     def _above(self, each: UUID, marks: Collection[UUID], is_inside: Mapping[UUID, bool]) -> bool:
-        nearest = self._nearest(self.ancestors[each] - {each}, marks)
+        nearest = self.nearest(self.ancestors[each] - {each}, marks)
         return nearest is not None and is_inside[nearest]
 
     def _is_inside(self, each: UUID, place: UUID, marks: Collection[UUID]) -> bool:
         """Follow the parents of then: between two places that have moved, the tree is that of now."""
         found: UUID | None = each
         for _ in marks:
-            nearest = None if found is None else self._nearest(self.ancestors.get(found, {found}), marks)
+            nearest = None if found is None else self.nearest(self.ancestors.get(found, {found}), marks)
             if nearest is None or nearest == place:
                 break
             found = self.parents[nearest]
@@ -80,6 +81,19 @@ async def place_tree(connection: AsyncConnection, time_point: TimePoint) -> Plac
     near = await ancestors_of(connection, parents.keys() | (set(parents.values()) - {None}))
     far = await ancestors_of(connection, set().union(*near.values()) - near.keys())
     return PlaceTree(parents, near | far)
+
+
+async def ancestors_then(connection: AsyncConnection, place: UUID, time_point: TimePoint) -> set[UUID]:
+    """Return the places that contained a place at a time point."""
+    tree = await place_tree(connection, time_point)
+    found: set[UUID] = set()
+    each: UUID | None = place
+    while each is not None and each not in found:
+        above = (await ancestors_of(connection, [each]))[each]
+        moved = tree.nearest(above, tree.parents)
+        found |= above if moved is None else above - tree.ancestors[moved] | {moved}
+        each = None if moved is None else tree.parents[moved]
+    return found - {place}
 
 
 async def find_places_then(connection: AsyncConnection, references: Collection[str], time_point: TimePoint) -> dict[str, PlaceRecord]:

@@ -27,7 +27,7 @@ from app.reference.names import Lang, localise
 from app.reference.past_places import find_places_then, place_conditions_at, place_tree, placed
 from app.reference.queries import find_sources
 from app.reference.suggestions import require_known_filters
-from app.situations.schemas import Situation, SituationPage, TrackRecord, WarningPage
+from app.situations.schemas import SituationDetail, SituationPage, TrackRecord, WarningPage
 from app.situations.service import load_situation, load_situations
 from app.situations.track_record import load_track_record
 from app.situations.warnings import load_warnings
@@ -91,7 +91,7 @@ async def list_situations(
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
-@router.get("/situations/{place}", summary="Get the situation of a place", response_model=Situation, responses=READ_ERRORS)
+@router.get("/situations/{place}", summary="Get the situation of a place", response_model=SituationDetail, responses=READ_ERRORS)
 async def get_situation(
     request: Request,
     caller: CallerDep,
@@ -103,14 +103,17 @@ async def get_situation(
     known_at: KnownAt = None,
     lang: Lang = None,
 ) -> Response:
-    """Get the situation of one place: people by concept, supplies with days left, routes, and what is contested."""
+    """Get the situation of one place: people by concept, supplies with days left, routes, what is contested, and what to check.
+
+    `checks` flag figures that are not plausible together, from what the caller sees; they change none.
+    """
     async with database.snapshot() as connection:
         view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
         found = (await find_places_then(connection, [place], view.time_point)).get(place)
         if found is None:
             raise not_found("place")
         ids = await _with_descendants(connection, found.id, view.time_point) if within else [found.id]
-        situation = orjson.dumps(await load_situation(connection, ids, found, view)).decode()
+        situation = orjson.dumps(await load_situation(connection, ids, found, view, lang)).decode()
         (body,) = await localise(connection, [situation], lang, view.time_point)
         revision = await current_revision(connection, caller.level)
     return json_response(request, body.encode(), revision=revision)

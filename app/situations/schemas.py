@@ -1,8 +1,9 @@
 """Schemas of situations, warnings and track records."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
 from app.domain.kinds import Imminence, RouteDirections, RouteStatus
 from app.domain.kinds.values import Agreement, Day, WarningOutcome
@@ -11,12 +12,22 @@ from app.http.lists import ListEnvelope
 from app.indicators.schemas import Indicator, PlaceBrief
 from app.situations.urgency import Level
 
+CheckName = TypeAliasType("CheckName", Literal["child_above_parent", "tenfold", "moved_later", "contradicting_concepts"])
+
+ChangeName = TypeAliasType("ChangeName", Literal["new", "corrected", "withdrawn", "overtaken", "contested", "moved_later", "silent"])
+
 
 class SituationLinks(BaseModel):
     """Links of a situation."""
 
     self: str = Field(description="The situation.")
     indicators: str = Field(description="The indicators of the place.")
+
+
+class DigestLinks(BaseModel):
+    """Links of a digest."""
+
+    situation: str = Field(description="The situation of the place.")
 
 
 class _Item(BaseModel):
@@ -133,6 +144,61 @@ class Situation(BaseModel):
     links: SituationLinks = Field(description="Links of the situation.")
 
 
+class Check(BaseModel):
+    """A flag on figures to look at. It changes none."""
+
+    check: CheckName = Field(
+        description="`child_above_parent`: the figure of a place exceeds the highest claim for a place that contains it. `tenfold`: a "
+        "figure is at least ten times the one before, or at most a tenth. `moved_later`: a run-out was moved later, and no sound relief "
+        "came between. `contradicting_concepts`: people of a concept exceed those of one that includes them."
+    )
+    indicators: list[str] = Field(description="Identifiers of the indicators: the one flagged, then the one that it is compared with.")
+    reports: list[str] = Field(description="Identifiers of the reports that say the figures.")
+    detail: str = Field(description="What was compared, in the language of `lang` where it is one of `ar`, `en`, `es` and `fr`.")
+
+
+class SituationDetail(Situation):
+    """The situation of one place, with what to check in it."""
+
+    checks: list[Check] = Field(description="Figures that are not plausible together; flags only.")
+
+
+class DigestItem(BaseModel):
+    """One change of one indicator."""
+
+    change: ChangeName = Field(
+        description="`new`: statements; `corrected` and `withdrawn`: a report; `overtaken`: a report that no longer counts; `contested`: "
+        "sources contradict each other now; `moved_later`: a run-out, without a delivery; `silent`: the place."
+    )
+    indicator: str = Field(description="Identifier of the indicator.")
+    kind: str = Field(description="Kind of indicator.")
+    subject: str = Field(description="What the indicator is about.")
+    place: str = Field(description="Slug of the place.")
+    reports: list[str] = Field(description="Identifiers of the reports that make the change; of a correction, the corrected report first.")
+    old: dict[str, Any] | None = Field(
+        description="Value before: of `corrected`, `withdrawn`, `overtaken` and `moved_later` that of the first report, else the assessed "
+        "one. Null for none."
+    )
+    new: dict[str, Any] | None = Field(
+        description="Value after: of `corrected` and `moved_later` that of the last report, else the assessed one. Null for none, and if a "
+        "correction is about something else."
+    )
+    agreement: Agreement | None = Field(description="How the sources agree now; null if no report stands.")
+    text: str = Field(description="The change in words, in the language of `lang` or `Accept-Language`: `ar`, `en`, `es` or `fr`.")
+
+
+class Digest(BaseModel):
+    """What changed in a place, as the caller sees it."""
+
+    place: PlaceBrief = Field(description="The place.")
+    since: Timestamp = Field(description="Time from which changes are listed; with a revision, when that was recorded.")
+    since_revision: int | None = Field(description="Revision since which changes are listed; null if `since` is a time.")
+    as_of: Timestamp = Field(description="Time up to which statements count.")
+    revision: int = Field(description="Head of the ledger as this caller sees it: send it as `since` next time.")
+    items: list[DigestItem] = Field(description="The changes, in the order of the values of `change`.")
+    links: DigestLinks = Field(description="Links of the digest.")
+
+
 class SituationPage(ListEnvelope[Situation]):
     """A page of situations, the most urgent first."""
 
@@ -168,6 +234,7 @@ class RecordItem(BaseModel):
     runs_out_earliest: Day | None = Field(description="Earliest day that the warning names; null for none.")
     runs_out_latest: Day | None = Field(description="Latest day that the warning names; null for none.")
     outcome: WarningOutcome = Field(description="Outcome of the warning; `pending` if it did not come true and no other is recorded.")
+    renewed: bool = Field(description="Whether the source warned of the same again by the last day that the warning names.")
     fact: Day | None = Field(description="Day on which it came true, by the evidence; null if it did not.")
     days_off: int | None = Field(description="Days from forecast to event; null if it did not come true.")
     lead_days: int | None = Field(description="Days from the statement to the event; null if it did not come true.")
@@ -184,6 +251,15 @@ class TrackRecord(BaseModel):
     overtaken: int = Field(description="Number of those that were overtaken by events.")
     unknown: int = Field(description="Number of those whose outcome cannot be known.")
     pending: int = Field(description="Number of those whose last day passed without that they came true or had an outcome.")
+    hits: int = Field(description="Number of warnings that came true, on whatever day; the same as `materialised`.")
+    false_alarms: int = Field(description="Number of `pending` warnings that the source did not renew.")
+    renewals: int = Field(
+        description="Number of `pending` warnings that the source renewed by their last day: one false alarm counts once."
+    )
+    score: float | None = Field(
+        description="`hits` divided by `hits` and `false_alarms` together, to two digits; null if fewer than ten warnings fell due, or if "
+        "all of them were averted, overtaken, unknown or renewed."
+    )
     days_off: DaysOff | None = Field(description="How wrong the dates were; null if no warning came true.")
     lead_days: float | None = Field(description="Median of the days from statement to event; null if no warning came true.")
     items: list[RecordItem] = Field(description="The warnings; at most 1,000, the last ones.")

@@ -11,20 +11,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.document import place_brief, with_revision
+from app.assessment.loading import load_all
 from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST
 from app.domain.times import day_of, rfc3339, start_of
 from app.domain.view import View
+from app.http.localization import localization_for
 from app.indicators.past import PastState, documents_at, has_statement, past_state
-from app.indicators.queries import revision_for, visible_at
+from app.indicators.queries import MAX_LISTED_REPORTS, revision_for, visible_at
 from app.indicators.steps import select_steps, step_documents
 from app.reference.models import Place, PlaceAncestor
-from app.reference.past_places import place_tree
+from app.reference.names import load_names
+from app.reference.past_places import ancestors_then, place_tree
 from app.reference.queries import places_by_id
 from app.reference.records import PlaceRecord
 from app.reports.models import Report
+from app.situations.checks import Check, build_checks, build_said, is_checked
 from app.situations.urgency import Level, Position, urgency, worst
+from app.situations.wording import Wording
 from app.storage.paging import chunks, current_revision
 from app.storage.slices import end_slice
 from app.storage.types import table_of
@@ -54,7 +59,7 @@ async def load_situations(
     for some in _steps(ids):
         documents |= await _documents_by_place(connection, some, view, state)
     below = await _worst_levels_below(connection, ids, view, state)
-    times = await _basis_times(connection, [each for own in documents.values() for each in own])
+    times = await basis_times(connection, [each for own in documents.values() for each in own])
     found = [build_situation(places[each], documents[each], view, times, children_level=below.get(each)) for each in ids]
     return found, page[-1] if len(positions) > limit else None, revision
 
@@ -87,18 +92,56 @@ def _steps(places: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
     return (places[start : start + MAX_PLACES_PER_STEP] for start in range(0, len(places), MAX_PLACES_PER_STEP))
 
 
-async def load_situation(connection: AsyncConnection, ids: Sequence[UUID], place: PlaceRecord, view: View) -> dict[str, Any]:
-    """Return the situation of a place; `ids` are the places whose indicators it includes."""
+async def load_situation(
+    connection: AsyncConnection, ids: Sequence[UUID], place: PlaceRecord, view: View, lang: str | None = None
+) -> dict[str, Any]:
+    """Return the situation of a place with its checks; `ids` are the places whose indicators it includes."""
     state = await _state(connection, view)
     place = (await places_by_id(connection, [place.id], view.time_point))[place.id]
     documents = await _documents_by_place(connection, ids, view, state)
-    below = await _worst_levels_below(connection, [place.id], view, state)
+    counted: list[Document] = []
+    below = await _worst_levels_below(connection, [place.id], view, state, counted)
     shown = [document for each in ids for document in documents.get(each, [])]
-    times = await _basis_times(connection, shown)
-    return build_situation(place, shown, view, times, own=documents.get(place.id, []), children_level=below.get(place.id))
+    times = await basis_times(connection, shown)
+    own = documents.get(place.id, [])
+    found = build_situation(place, shown, view, times, own=own, children_level=below.get(place.id))
+    return found | {"checks": await _load_checks(connection, place, shown, own, counted, view, state, lang)}
 
 
-async def _basis_times(connection: AsyncConnection, documents: Sequence[Document]) -> dict[str, str]:
+async def _load_checks(
+    connection: AsyncConnection,
+    place: PlaceRecord,
+    shown: Sequence[Document],
+    own: Sequence[Document],
+    below: Sequence[Document],
+    view: View,
+    state: PastState | None,
+    lang: str | None,
+) -> list[Check]:
+    """Return the checks of a situation: of the place's own reports, and of its figures beside those above and below it."""
+    above = sorted(await ancestors_then(connection, place.id, view.time_point))
+    counted = _counted([each for documents in (await _documents_by_place(connection, above, view, state)).values() for each in documents])
+    families = [(child, parent) for parent in _counted(own) for child in below if _is_same(child, parent)]
+    families += [(child, parent) for child in _counted(own) for parent in counted if _is_same(child, parent)]
+    checked = {UUID(each["id"]): each for each in own if is_checked(KINDS[each["kind"]])}
+    statements = await load_all(connection, checked, view.time_point, level=view.level, limit=MAX_LISTED_REPORTS)
+    said = [
+        build_said(each, statements[id_], view.horizons[each["kind"]], view.level) for id_, each in checked.items() if id_ in statements
+    ]
+    slugs = {each["place"]["slug"] for pair in families for each in pair}
+    names = await load_names(connection, {"place": slugs}, lang, view.time_point)
+    return build_checks(shown, families, said, view.at, Wording(localization_for(lang), names))
+
+
+def _counted(documents: Sequence[Document]) -> list[Document]:
+    return [each for each in documents if each["provenance"] is not None and KINDS[each["kind"]].counts_stock]
+
+
+def _is_same(one: Document, other: Document) -> bool:
+    return bool(one["kind"] == other["kind"] and one["subject"] == other["subject"])
+
+
+async def basis_times(connection: AsyncConnection, documents: Sequence[Document]) -> dict[str, str]:
     """Return the times of the reports, other than the preferred, that figures of some documents come from."""
     assessments = [each["assessment"] for each in documents]
     reports = {UUID(report) for each in assessments for report in each["basis"].values() if report != each["preferred"]}
@@ -114,9 +157,9 @@ async def _state(connection: AsyncConnection, view: View) -> PastState | None:
 
 
 async def _worst_levels_below(
-    connection: AsyncConnection, places: Sequence[UUID], view: View, state: PastState | None
+    connection: AsyncConnection, places: Sequence[UUID], view: View, state: PastState | None, counted: list[Document] | None = None
 ) -> dict[UUID, Level | None]:
-    """Return the worst level of the descendants of places that have any."""
+    """Return the worst level of the descendants of places that have any; add the documents that count people there to `counted`."""
     of, above = col(PlaceAncestor.place_id), col(PlaceAncestor.ancestor_id)
     ancestors: dict[UUID, list[UUID]] = {}
     tree = await place_tree(connection, view.time_point)
@@ -131,6 +174,8 @@ async def _worst_levels_below(
     for step in _steps(list(ancestors)):
         for place, documents in (await _documents_by_place(connection, step, view, state)).items():
             level = urgency(documents, view.at).level
+            if counted is not None:
+                counted += _counted(documents)
             found |= {each: worst([level, found.get(each)]) for each in ancestors[place]}
         await end_slice(0)
     return found

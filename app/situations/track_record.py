@@ -25,11 +25,13 @@ from app.reports.models import Report
 from app.storage.slices import end_slice
 
 MAX_LISTED_WARNINGS = 1000
+# Fewer say nothing about a source.
+MIN_SCORED_WARNINGS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class WarningResult:
-    """A warning that fell due: the days it named, its outcome, and the day on which it came true."""
+    """A warning that fell due: the days it named, its outcome, the day on which it came true, and whether it was renewed."""
 
     report: UUID
     indicator: UUID
@@ -38,6 +40,7 @@ class WarningResult:
     latest: date | None
     outcome: str
     occurred_on: date | None
+    renewed: bool
 
     def days_off(self) -> int | None:
         """Return the days from the forecast to the event: negative if it came earlier, 0 within the days named."""
@@ -77,11 +80,17 @@ async def load_track_record(connection: AsyncConnection, source: UUID, view: Vie
         results += _results(kind, indicator, source, standing, visible, view.at.date())
         await end_slice(1)
     counts = Counter(each.outcome for each in results)
+    hits, renewals = counts["materialised"], sum(each.renewed for each in results if each.outcome == "pending")
+    decided = hits + (false_alarms := counts["pending"] - renewals)
     days_off = [days for each in results if (days := each.days_off()) is not None]
     lead_days = [days for each in results if (days := each.lead_days()) is not None]
     return {
         "fell_due": len(results),
         **{outcome: counts[outcome] for outcome in ("materialised", "averted", "overtaken", "unknown", "pending")},
+        "hits": hits,
+        "false_alarms": false_alarms,
+        "renewals": renewals,
+        "score": round(hits / decided, 2) if decided and len(results) >= MIN_SCORED_WARNINGS else None,
         "days_off": {"median": median(days_off), "earliest": min(days_off), "latest": max(days_off)} if days_off else None,
         "lead_days": median(lead_days) if lead_days else None,
         "items": [_item(each) for each in results[-MAX_LISTED_WARNINGS:]],
@@ -106,7 +115,8 @@ def _results(
         outcome = "materialised" if event else next((each for each in ended if each != "materialised"), "pending")
         if outcome == "pending" and last_day >= today:
             continue
-        results.append(WarningResult(warning.id, indicator, warning.local_day, earliest, latest, outcome, event))
+        renewed = position + 1 < len(own) and own[position + 1].local_day <= last_day
+        results.append(WarningResult(warning.id, indicator, warning.local_day, earliest, latest, outcome, event, renewed))
     return results
 
 
@@ -126,6 +136,7 @@ def _item(result: WarningResult) -> dict[str, Any]:
         "runs_out_earliest": result.earliest and result.earliest.isoformat(),
         "runs_out_latest": result.latest and result.latest.isoformat(),
         "outcome": result.outcome,
+        "renewed": result.renewed,
         "fact": result.occurred_on and result.occurred_on.isoformat(),
         "days_off": result.days_off(),
         "lead_days": result.lead_days(),

@@ -45,7 +45,10 @@ READ_SEPARATELY = ("/v1/stream", "/metrics")
 FILTERED = (
     "/v1/changes?limit=2", "/v1/changes?place=oldtown", "/v1/changes.csv?place=country", "/v1/changes?wait=0",
     "/v1/warnings?within_days=3650&as_of=2016-08-01", "/v1/warnings.csv?within_days=3650&as_of=2016-08-01",
-    "/v1/situations/oldtown?as_of=2016-07-20", "/v1/situations.geojson?as_of=2016-07-20", "/v1/indicators?as_of=2016-07-20",
+    "/v1/situations/oldtown?as_of=2016-07-20", "/v1/situations/oldtown/digest?since=3", "/v1/situations/oldtown/digest?since=9999",
+    "/v1/situations/oldtown/digest.txt?since=2016-07-10&as_of=2016-07-25&lang=fr", "/v1/situations/country/digest?since=2016-07-10",
+    "/v1/situations/oldtown/brief?as_of=2016-07-20", "/v1/situations/oldtown/brief.txt?known_at=2026-11-24T09:00:05Z&lang=ar",
+    "/v1/situations.geojson?as_of=2016-07-20", "/v1/indicators?as_of=2016-07-20",
     "/v1/indicators.csv?known_at=2026-11-24T09:00:05Z", "/v1/reports?known_at=2026-11-24T09:00:05Z", "/v1/indicators?agreement=contested",
     "/v1/indicators?source=nurse", "/v1/reports.ndjson?source=agency&limit=1", "/v1/reports?updated_since=2026-11-24T09:00:03Z",
     "/v1/indicators?stale=true", "/v1/indicators?bbox=36,35,38,37", "/v1/reports?status=superseded", "/v1/reports?status=retracted",
@@ -56,7 +59,7 @@ FILTERED = (
     "/ogc/collections/supply_runout_point/items?datetime=../2016-07-20T00:00:00Z", "/ogc/collections?f=html", "/ogc/api",
     "/ogc/collections/trapped_population_point/items?startindex=1&f=html", "/openapi.json", "/docs", "/v1/nothing", "/v1/me?bad=1",
 )  # fmt: skip
-PAGES = ("/", "/?wall=1", "/?as_of=2016-07-20&lang=fr", "/places/oldtown", "/embed/oldtown", "/sign-in")
+PAGES = ("/", "/?wall=1", "/?as_of=2016-07-20&lang=fr", "/places/oldtown", "/places/oldtown/brief", "/embed/oldtown", "/sign-in")
 POLICIES = ("basis=no_parties", "min_reliability=C", "without=agency")
 # Asked again and again between the steps, so that it shows whether a hidden step ends what is cached.
 POLLED = (

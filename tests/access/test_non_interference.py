@@ -71,7 +71,8 @@ PHASES = tuple(Phase) if FULL else (Phase.generate,)
 RAISED = (
     "/v1/indicators?include_empty=true", "/v1/reports", "/v1/reports?status=retracted", "/v1/situations", "/v1/warnings?unresolved=true",
     "/v1/sources/monitor/record", "/v1/sources/envoy/record", "/v1/indicators?known_at=2026-11-24T09:00:00Z", "/v1/changes.csv",
-    "/v1/situations/country", "/ogc/collections", "/ogc/collections/trapped_population_point/items",
+    "/v1/situations/country", "/v1/situations/oldtown/digest?since=2", "/v1/situations/oldtown/digest.txt?since=2016-07-01",
+    "/v1/situations/oldtown/brief", "/ogc/collections", "/ogc/collections/trapped_population_point/items",
 )  # fmt: skip
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from app.board.cards import BAR_PIXELS, Card, build_card
-from app.board.localization import localization_for
 from app.domain.kinds import KINDS
+from app.http.localization import localization_for
 from tests.situations.documents import item, route, situation, supply, trapped
 
 RECORDS: dict[str, Any] = {"sources": {"s": {"name": "Agency"}}, "routes": {"r": {"name": "A road"}}, "indicators": {}, "reports": {}}

@@ -1,8 +1,8 @@
 """Tests for the labels of codes."""
 
 from app.board.code_labels import label_for
-from app.board.localization import LANGUAGES, localization_for
 from app.domain.kinds import KINDS
+from app.http.localization import LANGUAGES, localization_for
 
 
 def test_concepts_have_different_labels_in_every_language() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from app.board.localization import localization_for
 from app.board.value_text import subject_text, value_text
 from app.domain.kinds import KINDS
+from app.http.localization import localization_for
 
 ENGLISH = localization_for("en")
 DATES = {"runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-20"}

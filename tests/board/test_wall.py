@@ -6,9 +6,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from app.board.localization import LANGUAGES
 from app.board.overview_page import PLACES_PER_WALL
 from app.domain.times import utc_now
+from app.http.localization import LANGUAGES
 from tests.support.factories import post, post_all, report
 
 pytestmark = pytest.mark.usefixtures("reference")

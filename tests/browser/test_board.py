@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from app.board.localization import LANGUAGES
+from app.http.localization import LANGUAGES
 from tests.browser.screenshots import save_screenshot
 from tests.support.browser import Relay, needs_chromium, visit
 from tests.support.fixtures import FULL

@@ -28,6 +28,12 @@ def test_lists_are_read_to_the_end_with_typed_records(demo: Server) -> None:
         # Fields that the client does not declare are kept.
         assert lifeline.indicator(trapped.id).model_dump()["reports"]
         assert lifeline.situation("aleppo-east", as_of="2016-08-07").model_dump()["routes"]["closed"] == 2
+        digest = lifeline.digest("aleppo-east", "2016-08-06", as_of="2016-08-09")
+        assert [(each.change, len(each.reports)) for each in digest.items] == [("new", 1)]
+        assert lifeline.digest("aleppo-east", digest.revision).items == []
+        for text in (lifeline.brief("aleppo-east", as_of="2016-08-09").text, lifeline.brief("aleppo-east", as_of="2016-08-09").text):
+            assert "Sources contradict each other." in text
+        assert "## Sources" in lifeline.brief("aleppo-east", markdown=True, as_of="2016-08-09").text
         assert (
             lifeline.place("pcode:SY02").slug
             == next(each for each in lifeline.places() if each.codes == lifeline.place("pcode:SY02").codes).slug

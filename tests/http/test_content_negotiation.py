@@ -24,7 +24,7 @@ from app.http.content_negotiation import Format, parse_accept
         # Of errors, not of what is asked for.
         ("application/problem+json", "json"),
         ("application/problem+json, text/csv", "csv"),
-        ("application/problem+json;q=0.9, text/plain", "json"),
+        ("application/problem+json;q=0.9, image/png", "json"),
     ],
 )
 def test_parse_accept_prefers_weight_then_order(accept: str, best: str) -> None:

@@ -40,6 +40,8 @@ from tests.support.servers import client_for, new_key, settings_on, wait_if_wind
         ("/v1/reports?limit=1000", 10),
         ("/v1/situations?limit=200", 2),
         ("/v1/situations/oldtown?as_of=2016-01-01", 5),
+        ("/v1/situations/oldtown/brief.txt", 5),
+        ("/v1/situations/oldtown/digest?since=1", 5),
         ("/v1/situations/oldtown?within=true", 10),
         ("/v1/indicators/x/history", 10),
         ("/v1/sources/x/record", 10),

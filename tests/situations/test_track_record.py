@@ -47,6 +47,9 @@ async def test_track_record_scores_each_of_repeated_warnings_by_its_own_date(cli
     await post_all(client, *(report("supply_runout", value, stated_at=day.isoformat()) for day in days))
     found = await track_record(client)
     assert (found["fell_due"], found["pending"], found["materialised"], found["lead_days"]) == (10, 10, 0, None)
+    # All but the last were renewed: one false alarm, repeated.
+    assert [found[name] for name in ("hits", "false_alarms", "renewals", "score")] == [0, 1, 9, 0.0]
+    assert [each["renewed"] for each in found["items"]] == [True] * 9 + [False]
     assert (await track_record(client, as_of="2016-08-17"))["fell_due"] == 8
     # It runs out 16 days after the last: a hit of that warning alone, five days early.
     shown = await post(
@@ -59,6 +62,27 @@ async def test_track_record_scores_each_of_repeated_warnings_by_its_own_date(cli
         ("materialised", 16, -5),
     ]
     assert shown["id"] not in str(found)
+    assert [found[name] for name in ("hits", "false_alarms", "renewals", "score")] == [1, 0, 9, 1.0]
+
+
+@mostly_sqlite
+async def test_track_record_score_needs_ten_warnings(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Seven come true, two do not, and one is averted, which counts for neither."""
+    supplies = ("food", "water", "fuel", "medical", "shelter", "hygiene", "electricity", "basic")
+    await post_all(client, *(warning_of(each, "2016-08-12") for each in supplies), warning_of("food", "2016-08-12", place="country"))
+    days = [f"2016-08-0{day}" for day in (1, 3, 5, 7, 9, 9, 9)]
+    happened = {"source": "monitor", "stated_at": "2016-08-09", "value": {"state": "ran_out"}}
+    await post_all(client, *(warning_of(each, day, **happened) for each, day in zip(supplies, days, strict=False)))
+    found = await track_record(client)
+    assert [found[name] for name in ("fell_due", "hits", "false_alarms", "renewals", "lead_days", "score")] == [9, 7, 2, 0, 10, None]
+    averted, convoy = await post_all(
+        client,
+        warning_of("water", "2016-08-12", place="country"),
+        warning_of("water", None, place="country", source="monitor", stated_at="2016-08-05", value={"state": "resupplied"}),
+    )
+    await set_outcome(client, averted, "averted", convoy)
+    found = await track_record(client)
+    assert [found[name] for name in ("fell_due", "hits", "false_alarms", "averted", "score")] == [10, 7, 2, 1, 0.78]
 
 
 @mostly_sqlite

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from app.board.code_labels import label_for
 from app.board.desk.messages import DESK_LABELS
-from app.board.localization import Localization
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.domain.kinds.values import closed_set
+from app.http.localization import Localization
 from app.reports.schemas import Provenance, ReportIn
 
 # The member of a list of codes that stands for the empty list.

@@ -20,10 +20,10 @@ from app.board.code_labels import label_for
 from app.board.desk.fields import FormField, field_label
 from app.board.desk.lookup import ALL, Names
 from app.board.desk.values import MESSAGES
-from app.board.localization import Localization
 from app.board.rendering import NOT_STORED, LocalizationDep, draw, render_page, root_path
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import gettext_noop
+from app.http.localization import Localization
 from app.http.problems import Problem
 from app.http.request_body import read_body
 from app.http.state import app_state, request_state

@@ -9,10 +9,10 @@ from typing import Any
 
 from app.board.desk.fields import NONE_OF_THESE, FormField
 from app.board.desk.lookup import Names, split_list
-from app.board.localization import Localization
 from app.domain.kinds.showing import gettext_noop
 from app.domain.times import DATE_LENGTH, normalise, utc_now
 from app.domain.words.mentions import number, read_time
+from app.http.localization import Localization
 
 # Days of what has been said or seen already.
 PAST_DAYS = ("stated_at", "provenance.published_at", "observed_from", "observed_to")

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from app.board.code_labels import label_for
-from app.board.localization import Localization
 from app.board.value_text import Document, value_text
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import DatePlot, RangePlot, StatePlot
 from app.domain.times import day_of
+from app.http.localization import Localization
 
 WIDTH, HEIGHT = 440, 190
 LEFT, RIGHT, TOP, BOTTOM = 88, 14, 12, 30

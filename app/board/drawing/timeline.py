@@ -10,11 +10,11 @@ from datetime import date, timedelta
 from typing import Any
 
 from app.board.drawing.plots import History
-from app.board.localization import Localization
 from app.board.value_text import Document, value_text
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import DatePlot, StatePlot
 from app.domain.times import day_of
+from app.http.localization import Localization
 
 TICKS = 5
 # Days around the statements, and days for which a forecast is shown beyond the newest of them.

@@ -10,7 +10,7 @@ from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import ANY_SEVERITY, Kind, Severity
 from app.domain.kinds.combining import Combined, Part, StatedValue, basis_of, common_range, disjoint
-from app.domain.kinds.showing import Risk, StatePlot, gettext_noop
+from app.domain.kinds.showing import Clause, Risk, StatePlot, gettext_noop
 from app.domain.kinds.values import AccessConstraint, Day, People, SupplyType, Value, field_error
 from app.domain.tlp import Label, strictest
 
@@ -208,6 +208,18 @@ class AidDeliveryKind(Kind[AidDelivery]):
         """Return the fields in a situation, with the days since the delivery."""
         last = value["last_delivery"]
         return super().summary(value, at) | {"days_since": (at.date() - date.fromisoformat(last)).days if last else None}
+
+    def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
+        """Return the stage with its days, for how many it is, with what, and since when it is denied."""
+        found = super().clauses(value)
+        if value.get("planned_for") is not None:
+            found.append(Clause(gettext_noop("planned for %(number)s"), {"number": ("planned_for", value["planned_for"])}))
+        for name, message in (("supplies", gettext_noop("with: %(codes)s")), ("removed", gettext_noop("taken off: %(codes)s"))):
+            if value.get(name):
+                found.append(Clause(message, codes={"codes": value[name]}, path=name))
+        if value.get("denied_since"):
+            found.append(Clause(gettext_noop("denied since %(day)s"), {"day": ("denied_since", value["denied_since"])}))
+        return found
 
     def risks(self, values: Sequence[Mapping[str, Any]], at: datetime) -> list[tuple[int, Risk]]:
         """Return `held` where deliveries are followed, but none arrived for MAX_DAYS_WITHOUT_DELIVERY.

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Literal
 from pydantic import BaseModel
 
 from app.domain.kinds.combining import Combined, Part, StatedValue
-from app.domain.kinds.showing import Alert, DatePlot, RangePlot, Risk, StatePlot
+from app.domain.kinds.showing import Alert, Clause, DatePlot, RangePlot, Risk, StatePlot, plot_clauses
 from app.domain.kinds.values import V
 from app.domain.times import MIN_DAY
 from app.domain.tlp import Label, strictest
@@ -56,6 +56,8 @@ class Kind(ABC, Generic[V]):
     figures are older than what the kind says happened later (`happened_on`). `place_reasons` are reasons for a level that are about the
     place, not about the indicator that they rest on.
     Exports: `hxl` maps fields to HXL 1.1 hashtags.
+    Checks: `counts_stock` says that figures are how many there are, not how many came or left, so that they can be compared; `part_of` maps
+    subjects to others that include them, with the reason, marked with `gettext_noop`.
     Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`; that of a
     reason for a level, as `risks` gives it, begins with `because_`, that of a field of its form with `field_`, a line of help for it with
     `help_`. `note_fields` are the fields of an item in a situation that the board shows as notes.
@@ -83,6 +85,8 @@ class Kind(ABC, Generic[V]):
     place_reasons: ClassVar[frozenset[str]] = frozenset()
     note_fields: ClassVar[tuple[str, ...]] = ()
     hxl: ClassVar[Mapping[str, str]] = {}
+    counts_stock: ClassVar[bool] = False
+    part_of: ClassVar[Mapping[tuple[str, str], str]] = {}
     plot: ClassVar[RangePlot | DatePlot | StatePlot | None] = None
     code_labels: ClassVar[Mapping[str, str]] = {}
     interval_days: ClassVar[int] = 0
@@ -143,6 +147,10 @@ class Kind(ABC, Generic[V]):
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         """Return the kind's own fields in a situation, among them all that `due_date`, `risk` and `sort_key` read."""
         return {name: value[name] for name in self.summary_fields or value}
+
+    def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
+        """Return what a value says, as the parts of a sentence: that of a report or of an assessment."""
+        return plot_clauses(value, self.plot)
 
     def happened_on(self, value: Mapping[str, Any]) -> date | None:
         """Return the day by which what an assessed value says had happened, for a kind that `outdates` others; None for nothing."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from app.domain.kinds.base import Kind
 from app.domain.kinds.combining import Combined, Part, StatedValue, basis_of, common_range, disjoint
 from app.domain.kinds.route_values import RouteClosure, RouteClosureReading, RouteDirectionReading, RouteDirections, partial_date
-from app.domain.kinds.showing import Alert, Risk, StatePlot, gettext_noop
+from app.domain.kinds.showing import Alert, Clause, Risk, StatePlot, code_clause, gettext_noop
 from app.domain.kinds.values import field_error
 from app.domain.tlp import Label, strictest
 
@@ -117,6 +117,17 @@ class RouteClosureKind(Kind[RouteClosure]):
         """Return the directions that it covers."""
         return frozenset(DIRECTIONS) if value.direction == "both" else frozenset({value.direction})
 
+    def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
+        """Return the state, since when, and who can pass, for each direction where the two differ; and whether it is the last route."""
+        ways = {way: own for way, own in (value.get("directions") or {}).items() if own["status"] is not None}
+        parts = [_shown(own) for own in ways.values()]
+        if not ways or (len(ways) == len(DIRECTIONS) and parts[0] == parts[1]):
+            way = value.get("direction", "both")
+            found = _clauses(value, "" if way == "both" else way, "")
+        else:
+            found = [each for way, own in ways.items() for each in _clauses(own, way, f"directions.{way}.")]
+        return [*found, *([code_clause("because_last_route", path="last_route")] if value.get("last_route") else [])]
+
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Sort by route, then by place."""
         return summary["route"], place
@@ -214,6 +225,31 @@ class RouteClosureKind(Kind[RouteClosure]):
         )
         basis |= basis_of(same, {name: (figure, attrgetter(name)) for name, figure in said.items()})
         return Combined(assessed.model_dump(mode="json", by_alias=True), basis)
+
+
+def _shown(value: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(value.get(name) for name in ("status", "since_earliest", "since_latest", "passable_by"))
+
+
+def _clauses(value: Mapping[str, Any], way: str, path: str) -> list[Clause]:
+    """Return what is said of a direction, or of both; `path` is where its fields are."""
+    status, first, last, users = _shown(value)
+    if status is None:
+        return [code_clause("only_announced", about=way)]
+    codes, earliest, latest = {"status": (status,)}, (f"{path}since_earliest", first), (f"{path}since_latest", last)
+    if first and last and first != last:
+        figures = {"first": earliest, "last": latest}
+        since = Clause(gettext_noop("%(status)s since a day between %(first)s and %(last)s"), figures, codes, way)
+    elif first or last:
+        since = Clause(gettext_noop("%(status)s since %(day)s"), {"day": earliest if first else latest}, codes, way)
+    else:
+        since = code_clause(status, about=way)
+    if status == "closed" or users is None:
+        return [since]
+    passable = (
+        Clause(gettext_noop("passable by: %(users)s"), codes={"users": users}) if users else Clause(gettext_noop("passable by no one"))
+    )
+    return [since, passable]
 
 
 def _direction(part: Part[RouteClosure]) -> tuple[RouteDirectionReading, dict[str, StatedValue[RouteClosure]]]:

@@ -11,7 +11,7 @@ from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import Kind, Severity
 from app.domain.kinds.combining import Combined, Part, StatedValue, basis_of
-from app.domain.kinds.showing import Alert, Risk, StatePlot, gettext_noop
+from app.domain.kinds.showing import Alert, Clause, Risk, StatePlot, gettext_noop
 from app.domain.kinds.values import WHOLE, Day, ShortText, Value, field_error
 from app.domain.tlp import Label, strictest
 
@@ -118,6 +118,13 @@ class ServiceStatusKind(Kind[ServiceStatus]):
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Sort by state, the worst first, then by service."""
         return self.worst_first.index(summary["state"]), summary["service"], place
+
+    def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
+        """Return the state, since when, and the counts."""
+        state, *counts = super().clauses(value)
+        if value.get("since"):
+            state = Clause(gettext_noop("%(status)s since %(day)s"), {"day": ("since", value["since"])}, {"status": (value["state"],)})
+        return [state, *counts]
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
         """Return `short` if hospitals or the water supply are out of service."""

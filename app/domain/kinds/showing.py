@@ -1,9 +1,9 @@
 """Declarations of how a kind is shown: risks, alerts, plots, labels. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,95 @@ class StatePlot:
     days: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A part of a sentence about a value: a message marked with `gettext_noop`, and what stands in it by name.
+
+    `figures` are paths in the value, as `basis` of an assessment knows them, with the number or day (ISO 8601) there. `codes` are codes of
+    the kind, several as a list. `about` is the code of what the clause is about, if it is a part of the subject. `path` is the field
+    that a clause without figures rests on, if another report than the preferred may say it.
+    """
+
+    message: str
+    figures: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    codes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    about: str = ""
+    path: str = ""
+
+
 def gettext_noop(message: str) -> str:
-    """Return the message unchanged; the call marks it for the board's translation catalogues."""
+    """Return the message unchanged; the call marks it for the translation catalogues."""
     return message
+
+
+QUALIFIED = {
+    "about": gettext_noop("about %(number)s"),
+    "nearly": gettext_noop("nearly %(number)s"),
+    "up_to": gettext_noop("up to %(number)s"),
+    "more_than": gettext_noop("more than %(number)s"),
+    "at_least": gettext_noop("at least %(number)s"),
+}
+
+
+def code_clause(code: str, **more: Any) -> Clause:
+    """Return a clause that is the label of a code."""
+    return Clause("%(code)s", codes={"code": (code,)}, **more)
+
+
+def plot_clauses(value: Mapping[str, Any], plot: RangePlot | DatePlot | StatePlot | None) -> list[Clause]:
+    """Return what a value says by the fields that a plot names, of a report or an assessment."""
+    if isinstance(plot, RangePlot):
+        until = {"day": (plot.until, value.get(plot.until))}
+        return [*_range_clauses(value, plot), *([Clause(_DATES[3], until)] if value.get(plot.until) else [])]
+    if isinstance(plot, DatePlot):
+        return [*([code_clause(value[plot.state])] if value.get(plot.state) else []), *date_clauses(value, plot.earliest, plot.latest)]
+    if isinstance(plot, StatePlot):
+        states = {part: value.get(name) for part, name in plot.parts.items() if value.get(name)}
+        if len(set(states.values())) > 1:
+            return [code_clause(str(state), about=part) for part, state in states.items()]
+        some, known = plot.counts or ("", "")
+        counts = [] if value.get(some) is None else [Clause("%(number)s", {"number": (some, value[some])})]
+        if counts and value.get(known) is not None:
+            figures = {"number": (some, value[some]), "all": (known, value[known])}
+            counts = [Clause(gettext_noop("%(number)s of %(all)s"), figures)]
+        days = date_clauses(value, *plot.days) if plot.days else []
+        return [code_clause(str(value.get(plot.state) or plot.missing)), *counts, *days]
+    return []
+
+
+def _range_clauses(value: Mapping[str, Any], plot: RangePlot) -> list[Clause]:
+    low, best, high, qualifier = (value.get(name) for name in (plot.low, plot.best, plot.high, plot.qualifier))
+    if low is not None and high is not None and low != high:
+        found = [Clause(gettext_noop("claims between %(low)s and %(high)s"), {"low": (plot.low, low), "high": (plot.high, high)})]
+        preferred = {"figure": (plot.best, best)}
+        return [*found, Clause(gettext_noop("preferred figure: %(figure)s"), preferred)] if best is not None else found
+    known = [(path, each) for path, each in ((plot.best, best), (plot.high, high), (plot.low, low)) if each is not None]
+    if not known:
+        return []
+    if best is None and qualifier not in QUALIFIED:
+        qualifier = "at_least" if high is None else "up_to" if low is None else None
+    found = [Clause(QUALIFIED.get(qualifier or "", "%(number)s"), {"number": known[0]})]
+    for end, figure, usual in ((plot.low, low, "at_least"), (plot.high, high, "up_to")):
+        # The figure lies in a range that is open at the other end.
+        if best is not None and figure not in (None, best):
+            found.append(Clause(QUALIFIED[usual], {"number": (end, figure)}))
+    return found
+
+
+# Between two days, on one, from one on, by one.
+_DATES = (
+    gettext_noop("between %(first)s and %(last)s"),
+    gettext_noop("on %(day)s"),
+    gettext_noop("on %(day)s or later"),
+    gettext_noop("by %(day)s"),
+)
+
+
+def date_clauses(value: Mapping[str, Any], earliest: str, latest: str, messages: tuple[str, str, str, str] = _DATES) -> list[Clause]:
+    """Return the first and last day of a value, by the names of their fields; nothing without a day."""
+    first, last = value.get(earliest), value.get(latest)
+    if first and last and first != last:
+        return [Clause(messages[0], {"first": (earliest, first), "last": (latest, last)})]
+    if first:
+        return [Clause(messages[1 if last else 2], {"day": (earliest, first)})]
+    return [Clause(messages[3], {"day": (latest, last)})] if last else []

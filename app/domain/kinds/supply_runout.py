@@ -11,7 +11,7 @@ from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import Kind, Severity
 from app.domain.kinds.combining import Combined, Part, basis_of
-from app.domain.kinds.showing import Alert, DatePlot, Risk, gettext_noop
+from app.domain.kinds.showing import Alert, Clause, DatePlot, Risk, code_clause, date_clauses, gettext_noop
 from app.domain.kinds.values import Day, Days, ShortText, SupplyType, Value, WarningFields, closed_set, field_error
 from app.domain.tlp import Label, strictest
 
@@ -22,6 +22,13 @@ SupplyScope = TypeAliasType("SupplyScope", Literal["all_stock", "agency_stock", 
 
 # States that warn; they do not contradict each other, because a supply that is low may run out on a given day.
 _WARNING_STATES: frozenset[str] = frozenset({"will_run_out", "low"})
+
+_WILL_RUN_OUT = (
+    gettext_noop("will run out between %(first)s and %(last)s"),
+    gettext_noop("will run out on %(day)s"),
+    gettext_noop("will run out on %(day)s or later"),
+    gettext_noop("will run out by %(day)s"),
+)
 
 # CAP 1.2 categories; those of other supplies are `Other`.
 _CATEGORIES: Mapping[str, tuple[str, ...]] = {
@@ -192,6 +199,15 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
             "days_left": None if due is None else (due - at.date()).days,
             "days_left_latest": None if due is None or latest is None else (date.fromisoformat(latest) - at.date()).days,
         }
+
+    def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
+        """Return the state with its days, or how soon where no day is given."""
+        state, warns = value.get("state"), value.get("state") in _WARNING_STATES
+        days = (value, "runs_out_earliest", "runs_out_latest")
+        dates = date_clauses(*days, _WILL_RUN_OUT) if warns else date_clauses(*days)
+        said = [] if state is None or (state == "will_run_out" and dates) else [code_clause(state)]
+        soon = value.get("imminence") if warns and not dates else None
+        return [*said, *dates, *([code_clause(soon, path="imminence")] if soon else [])]
 
     def situation_fields(self, items: Sequence[dict[str, Any]], unknown: Collection[str]) -> dict[str, Any]:
         """Add the soonest run-out."""

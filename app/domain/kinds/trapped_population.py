@@ -74,6 +74,16 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         "qualifier": "#meta+qualifier",
         "includes_combatants": "#meta+combatants",
     }
+    counts_stock = True
+    part_of = {
+        ("trapped", "remaining"): gettext_noop("people who are trapped in a place are still there"),
+        ("encircled", "remaining"): gettext_noop("people who are encircled in a place are still there"),
+        ("besieged", "remaining"): gettext_noop("people who are besieged in a place are still there"),
+        # OCHA (2016): besieged is an area that armed actors surround, so that aid cannot enter and civilians cannot leave regularly.
+        ("besieged", "encircled"): gettext_noop("the UN counts as besieged only people who are encircled"),
+        # OCHA's figures for Syria: people in hard-to-reach areas, including those in besieged ones.
+        ("besieged", "hard_to_reach"): gettext_noop("the UN counts besieged areas among those that are hard to reach"),
+    }
     plot = RangePlot(low="people_low", best="people", high="people_high", qualifier="qualifier")
     code_labels = {
         "trapped_population": gettext_noop("People"),

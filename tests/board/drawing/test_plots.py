@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.board.drawing.plots import BOTTOM, HEIGHT, INSET_PIXELS, LEFT, RIGHT, UNDATED_ROW_PIXELS, WIDTH, build_plot
-from app.board.localization import localization_for
 from app.domain.kinds import KINDS
+from app.http.localization import localization_for
 
 TODAY = date(2016, 8, 10)
 ENGLISH = localization_for("en")

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 from app.board.drawing.timeline import build_timeline
-from app.board.localization import localization_for
+from app.http.localization import localization_for
 
 ENGLISH = localization_for("en")
 CLOSED = {"status": "closed", "assertion": "observed", "status_in": "closed", "status_out": "closed"}

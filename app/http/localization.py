@@ -1,4 +1,4 @@
-"""The board's four languages: message catalogues, the choice of a language, numbers and dates."""
+"""The four languages of texts: message catalogues, the choice of a language, numbers and dates."""
 
 import re
 from collections.abc import Callable
@@ -47,6 +47,8 @@ class Localization:
         self.direction = self._locale.text_direction
         # Separates the items of a list.
         self.comma = "\u060c " if language == "ar" else ", "
+        # Separates those that have commas.
+        self.semicolon = {"ar": "\u061b ", "fr": "\u00a0; "}.get(language, "; ")
 
     def plural(self, singular: str, plural: str, count: int, **values: Any) -> str:
         """Return the form of a message for a count; `%(count)s` becomes the number as the language writes it."""
@@ -125,5 +127,5 @@ def _load_translations(language: str) -> NullTranslations:
 
 @lru_cache
 def localization_for(lang: str | None = None) -> Localization:
-    """Return the localization of a language; English for a language that the board does not have."""
+    """Return the localization of a language; English for a language without a catalogue."""
     return Localization(lang if lang in LANGUAGES else DEFAULT_LANGUAGE)

@@ -9,7 +9,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from app.board.localization import CATALOGUES, LANGUAGES, choose_language, localization_for
+from app.http.localization import CATALOGUES, LANGUAGES, choose_language, localization_for
 
 ROOT = Path(__file__).parent.parent.parent
 KEYWORDS = {"_": None, "gettext_noop": None, "gettext": None, "plural": (1, 2), "ngettext": (1, 2)}

@@ -1,0 +1,300 @@
+"""What changed in a place: between two times of statements, or since a revision of what was recorded. Pure but for loading."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col
+
+from app.assessment.envelope import Assessment
+from app.assessment.loading import load_reports, reports_at
+from app.assessment.statement import Statement
+from app.assessment.terms import in_order_of_time
+from app.domain.kinds import KINDS
+from app.domain.kinds.showing import gettext_noop
+from app.domain.view import View
+from app.indicators.past import PastAssessment
+from app.ledger.models import LedgerEntry, seq_column
+from app.reports.models import Report
+from app.situations.checks import Said, is_checked, moved_later
+from app.situations.evidence import Evidence
+from app.situations.urgency import MAX_QUIET_DAYS
+from app.situations.wording import AGREEMENT, Wording
+from app.storage.paging import chunks
+
+# In the order of a digest.
+HEADINGS = {
+    "new": gettext_noop("New"),
+    "corrected": gettext_noop("Corrected"),
+    "withdrawn": gettext_noop("Withdrawn"),
+    "overtaken": gettext_noop("Overtaken"),
+    "contested": gettext_noop("Newly contested"),
+    "moved_later": gettext_noop("Moved later without a delivery"),
+    "silent": gettext_noop("Gone silent"),
+}
+_NOTES = {
+    "relayed": gettext_noop("repeats another statement"),
+    "announced": gettext_noop("only announced"),
+    "replaced_by_later": gettext_noop("replaced by a later statement"),
+    "past_horizon": gettext_noop("too old compared with the newest statement"),
+    "overtaken": gettext_noop("overtaken by later statements"),
+}
+MAX_STATEMENTS_PER_ITEM = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What a digest compares: a place at two views; `since` is the time of the first.
+
+    `after_revision` is that of the first, None where the views differ by what was stated.
+    """
+
+    before: View
+    after: View
+    since: datetime
+    after_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One change of one indicator: the reports that make it, and the values before and after it."""
+
+    change: str
+    of: PastAssessment
+    reports: Sequence[Statement]
+    old: Mapping[str, Any] | None
+    new: Mapping[str, Any] | None
+    was: str | None = None
+    gone_silent_days: int = 0
+
+
+@dataclass(slots=True)
+class Changes:
+    """The reports of a period: both states of each that the reader sees now, and the reports that correct others."""
+
+    before: dict[UUID, Statement] = field(default_factory=dict)
+    after: dict[UUID, Statement] = field(default_factory=dict)
+    corrections: dict[UUID, UUID] = field(default_factory=dict)
+    indicators: dict[UUID, UUID] = field(default_factory=dict)
+
+
+async def load_changes(connection: AsyncConnection, indicators: Collection[UUID], period: Period) -> Changes:
+    """Load the reports on some indicators that were stated, or about which something was recorded, in a period."""
+    level, then = period.after.level, period.after.time_point
+    ids: set[UUID] = set()
+    for some in chunks(indicators):
+        if period.after_revision is None:
+            assert period.before.time_point.as_of is not None
+            stated = (col(Report.stated_at) > period.before.time_point.as_of, *reports_at(then), col(Report.level) <= level)
+            ids |= set((await connection.execute(select(col(Report.id)).where(col(Report.indicator_id).in_(some), *stated))).scalars())
+        else:
+            entries = select(col(LedgerEntry.report_id)).where(
+                col(LedgerEntry.indicator_id).in_(some), col(LedgerEntry.report_id).is_not(None), seq_column(level) > period.after_revision
+            )
+            if then.through_global_seq is not None:
+                entries = entries.where(col(LedgerEntry.global_seq) <= then.through_global_seq)
+            ids |= {each for each in (await connection.execute(entries)).scalars() if each is not None}
+    changes = Changes()
+    rows = [
+        row
+        for some in chunks(ids)
+        for column in (col(Report.id), col(Report.supersedes))
+        for row in await connection.execute(
+            select(col(Report.id), col(Report.supersedes)).where(
+                column.in_(some), col(Report.supersedes).is_not(None), col(Report.level) <= level, *reports_at(then)
+            )
+        )
+    ]
+    changes.corrections = {row.supersedes: row.id for row in rows}
+    ids |= {*changes.corrections, *changes.corrections.values()}
+    states = [await load_reports(connection, ids, each) for each in (period.before.time_point, then)]
+    changes.before, changes.after = ({id_: each for id_, each in state.items() if each.level <= level} for state in states)
+    for some in chunks(changes.after):
+        where = select(col(Report.id), col(Report.indicator_id)).where(col(Report.id).in_(some))
+        changes.indicators |= {row.id: row.indicator_id for row in await connection.execute(where)}
+    return changes
+
+
+def build_items(before: Evidence, after: Evidence, changes: Changes, period: Period) -> list[Item]:
+    """Return the changes of a place in the order of HEADINGS, each then in the order of a situation."""
+    corrected = list(_of_reports(after, changes, period))
+    told = {item.reports[-1].id for item in corrected if item.new is not None}
+    found = [*corrected, *_new(before, after, changes, told), *_of_assessments(before, after, changes), *_silence(before, after, period)]
+    order, position = list(HEADINGS), {each: at for at, each in enumerate(after)}
+    return sorted(found, key=lambda each: (order.index(each.change), position[each.of.inputs.subject.id]))
+
+
+def _ended(statement: Statement | None, level: int) -> bool:
+    return statement is None or statement.is_retracted_for(level) or statement.is_superseded_for(level)
+
+
+def _of_reports(after: Evidence, changes: Changes, period: Period) -> Iterator[Item]:
+    level = period.after.level
+    for id_, each in changes.after.items():
+        of, was = after.get(changes.indicators[id_]), changes.before.get(id_)
+        # Corrections have no time of their own among statements: a report is superseded as of any time.
+        if of is None or (period.after_revision is not None and was is not None and _ended(was, level)):
+            continue
+        correction = changes.after.get(changes.corrections.get(id_, id_))
+        if each.is_superseded_for(level) and correction is not None and correction is not each:
+            same = changes.indicators[correction.id] == changes.indicators[id_]
+            yield Item("corrected", of, [each, correction], _value(each), _value(correction) if same else None)
+        elif each.is_retracted_for(level):
+            yield Item("withdrawn", of, [each], _value(each), None)
+
+
+def _value(statement: Statement) -> dict[str, Any]:
+    return statement.value.model_dump(mode="json")
+
+
+def _new(before: Evidence, after: Evidence, changes: Changes, told: Collection[UUID]) -> Iterator[Item]:
+    said: dict[UUID, list[Statement]] = {}
+    for id_, each in changes.after.items():
+        of = after.get(changes.indicators[id_])
+        if of is not None and id_ not in told and _ended(changes.before.get(id_), of.level) and not _ended(each, of.level):
+            said.setdefault(changes.indicators[id_], []).append(each)
+    for indicator, reports in said.items():
+        was = _assessment(before, indicator)
+        yield Item("new", after[indicator], in_order_of_time(reports), was.value, after[indicator].assessment.value, was.agreement)
+
+
+def _assessment(evidence: Evidence, indicator: UUID) -> Assessment:
+    return evidence[indicator].assessment if indicator in evidence else Assessment()
+
+
+def _of_assessments(before: Evidence, after: Evidence, changes: Changes) -> Iterator[Item]:
+    of_place = {
+        id_: Said(orjson.loads(each.document()), KINDS[each.inputs.subject.kind], _visible(each), each.assessment)
+        for id_, each in after.items()
+        if is_checked(KINDS[each.inputs.subject.kind])
+    }
+    for id_, of in after.items():
+        was, now = _assessment(before, id_), of.assessment
+        overtaken = {each.id for each, relation in was.relations if relation == "overtaken"}
+        for each, relation in now.relations:
+            if relation == "overtaken" and each.id not in overtaken:
+                yield Item("overtaken", of, [each], _value(each), now.value)
+        if now.agreement == "contested" and was.agreement != "contested":
+            against = [each for each, relation in now.relations if relation in ("preferred", "contradicts")]
+            yield Item("contested", of, against, was.value, now.value, was.agreement)
+        pair = moved_later(of_place[id_], list(of_place.values())) if id_ in of_place else None
+        if pair is not None and pair[1].id in changes.after and pair[1].id not in changes.before:
+            yield Item("moved_later", of, pair, _value(pair[0]), _value(pair[1]))
+
+
+def _visible(of: PastAssessment) -> list[Statement]:
+    return [each for each in of.inputs.statements if each.level <= of.level]
+
+
+def _silence(before: Evidence, after: Evidence, period: Period) -> Iterator[Item]:
+    """Yield the newest indicator of a place that fell silent: before it was not, or not for as long as that."""
+    newest_then, newest = _newest(before), _newest(after)
+    if newest is None or newest_then is None or _quiet_days(newest_then[0], period.since) > MAX_QUIET_DAYS:
+        return
+    time, of = newest
+    if (days := _quiet_days(time, period.after.at)) > MAX_QUIET_DAYS:
+        last = [each for each in _visible(of) if each.time == time and not _ended(each, of.level)]
+        yield Item("silent", of, last[-1:], of.assessment.value, of.assessment.value, gone_silent_days=days)
+
+
+def _quiet_days(newest: datetime, at: datetime) -> int:
+    return (at.date() - newest.date()).days
+
+
+def _newest(evidence: Evidence) -> tuple[datetime, PastAssessment] | None:
+    """Return the time of the newest sound report, of the newest of all where none is sound, and its indicator."""
+    for name in ("newest_sound_at", "newest_at"):
+        if times := [(time, each) for each in evidence.values() if (time := getattr(each.assessment, name)) is not None]:
+            return max(times, key=lambda each: each[0])
+    return None
+
+
+def render_item(item: Item, words: Wording) -> dict[str, Any]:
+    """Return a change as the API shows it, with its text."""
+    subject = item.of.inputs.subject
+    return {
+        "change": item.change,
+        "indicator": str(subject.id),
+        "kind": subject.kind,
+        "subject": subject.subject,
+        "place": subject.place.slug,
+        "reports": [str(each.id) for each in item.reports],
+        "old": item.old,
+        "new": item.new,
+        "agreement": item.of.assessment.agreement,
+        "text": item_text(item, words),
+    }
+
+
+def item_text(item: Item, words: Wording) -> str:
+    """Return a change in words: what it is about, what was said, and what that makes of the assessment."""
+    kind, _ = item.of.inputs.subject.kind, words.locale.gettext
+    said = [_said(each, item, words) for each in item.reports[:MAX_STATEMENTS_PER_ITEM]]
+    if (more := len(item.reports) - len(said)) > 0:
+        said.append(words.locale.plural("and %(count)s other statement", "and %(count)s other statements", more))
+    shown = {
+        "subject": words.subject(kind, item.of.inputs.subject.subject),
+        "said": words.locale.semicolon.join(said),
+        "old": words.value(kind, item.old),
+        "new": words.value(kind, item.new),
+        "first": said[0] if said else "",
+        "source": words.source(item.reports[-1], item.of.level) if item.reports else "",
+    }
+    if item.change == "silent":
+        return words.locale.plural(
+            "Nothing sound was said for %(count)s day; the last was on %(subject)s.",
+            "Nothing sound was said for %(count)s days; the last was on %(subject)s.",
+            item.gone_silent_days,
+            subject=shown["subject"],
+        )
+    if item.change == "new":
+        return f"{_('%(subject)s: %(said)s.') % shown} {_reading(item, shown, words)}"
+    return {
+        "corrected": _("%(subject)s: %(old)s was corrected to %(new)s (%(source)s).")
+        if item.new
+        else _("%(subject)s: %(first)s was corrected, and is about something else now."),
+        "withdrawn": _("%(subject)s: %(first)s was withdrawn."),
+        "overtaken": _("%(subject)s: %(first)s no longer counts. Now: %(new)s."),
+        "contested": _("%(subject)s: %(said)s. Sources contradict each other now."),
+        "moved_later": _("%(subject)s: first %(old)s, then %(new)s; no delivery is known in between."),
+    }[item.change] % shown
+
+
+def _reading(item: Item, shown: Mapping[str, str], words: Wording) -> str:
+    """Return how new statements moved the assessment."""
+    _, agreement = words.locale.gettext, item.of.assessment.agreement
+    if not shown["new"] or agreement is None or agreement == "claimed":
+        return _("The assessment has no value: this is only claimed or announced.")
+    if shown["old"] == shown["new"]:
+        text = _("The assessment stays: %(new)s.") % shown
+    elif shown["old"]:
+        text = _("The assessment was: %(old)s. It is now: %(new)s.") % shown
+    else:
+        text = _("Assessed: %(new)s.") % shown
+    return text if agreement == item.was else f"{text} {_(AGREEMENT[agreement])}"
+
+
+def _said(statement: Statement, item: Item, words: Wording) -> str:
+    """Return what was said, by which source, and why it does not count if it does not."""
+    kind, assessment = item.of.inputs.subject.kind, item.of.assessment
+    source = words.source(statement, item.of.level)
+    relation = next((each for said, each in (*assessment.relations, *assessment.left_out) if said.id == statement.id), "")
+    if item.change == "new" and relation in _NOTES:
+        source = f"{source}{words.locale.comma}{words.locale.gettext(_NOTES[relation])}"
+    return words.locale.gettext("%(value)s (%(source)s)") % {"value": words.value(kind, _value(statement)), "source": source}
+
+
+def digest_text(heading: str, items: Sequence[Item], words: Wording) -> str:
+    """Return a digest as plain text: a heading, then the changes, one a line."""
+    lines = [heading, ""]
+    for each in items:
+        reports = words.locale.comma.join(str(report.id) for report in each.reports)
+        lines.append(f"- {words.locale.gettext(HEADINGS[each.change])} \u2013 {item_text(each, words)} [{reports}]")
+    if not items:
+        lines.append(words.locale.gettext("Nothing changed."))
+    return "\n".join(lines) + "\n"

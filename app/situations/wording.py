@@ -1,0 +1,119 @@
+"""Sentences about indicators in the language of a reader, with names and free text made safe for the format. Pure."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.assessment.statement import Statement
+from app.domain.kinds import KINDS
+from app.domain.kinds.showing import Clause, gettext_noop
+from app.domain.times import rfc3339
+from app.domain.tlp import Label
+from app.http.localization import Localization
+
+AGREEMENT = {
+    "single": gettext_noop("One source."),
+    "consistent": gettext_noop("Sources agree."),
+    "contested": gettext_noop("Sources contradict each other."),
+    "unconfirmed": gettext_noop("Only parties to the conflict say so."),
+    "claimed": gettext_noop("This is only claimed."),
+}
+# Within words of Persian and Indian scripts.
+_JOINERS = "\u200c\u200d"
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&])")
+
+# Return the mark of the citation of a report, by the path of a figure; of the preferred one without a path.
+Cite = Callable[[str], str]
+
+
+def tlp_text(label: Label) -> str:
+    """Return a label as people write it, such as `TLP:AMBER+STRICT`."""
+    return f"TLP:{label.upper().replace('_', '+')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Words of one language for one format; `names` has the names of records in that language, by type and slug."""
+
+    locale: Localization
+    names: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    markdown: bool = False
+
+    def safe(self, text: str) -> str:
+        """Return free text on one line, without control characters and without what the format takes as markup."""
+        shown = " ".join("".join(" " if unicodedata.category(each) in ("Cc", "Zl", "Zp") else each for each in text).split())
+        shown = "".join(each for each in shown if unicodedata.category(each) != "Cf" or each in _JOINERS)
+        return _MARKUP.sub(r"\\\1", shown) if self.markdown else shown
+
+    def link(self, url: str) -> str:
+        """Return an address that no character ends early."""
+        encoded = "".join(each if each.isprintable() and each not in " <>\\" else f"%{ord(each):02X}" for each in url)
+        return f"<{encoded}>"
+
+    def label(self, code: str, kind: str) -> str:
+        """Return the label of a code of a kind; a code without a label is shown as it is."""
+        # Kinds may have codes of others, such as what a convoy brings.
+        label = next((each.code_labels[code] for each in (KINDS[kind], *KINDS.values()) if code in each.code_labels), None)
+        return self.locale.gettext(label) if label else self.safe(code)
+
+    def name(self, type_: str, slug: str, name: str | None = None) -> str:
+        """Return the name of a record in the language, safe and apart from the direction of the text around it."""
+        return self.locale.embed(self.safe(self.names.get((type_, slug), name or slug)))
+
+    def subject(self, kind: str, subject: str) -> str:
+        """Return the name of the route that a subject is, otherwise the labels of its codes, the others in brackets."""
+        if (type_ := KINDS[kind].references.get(KINDS[kind].filter_field)) is not None:
+            return self.name(type_, subject)
+        first, *others = (
+            self.locale.gettext("since %(first)s") % {"first": self.locale.day(each)} if _DAY.fullmatch(each) else self.label(each, kind)
+            for each in subject.split(".")
+        )
+        return f"{first} ({self.locale.comma.join(others)})" if others else first
+
+    def figure(self, figure: Any) -> str:
+        """Return a number or a day."""
+        return self.locale.number(figure) if isinstance(figure, int) else self.locale.day(figure)
+
+    def said(self, kind: str, clauses: Sequence[Clause], cite: Cite = lambda _: "") -> str:
+        """Return clauses as a part of a sentence, each figure followed by its citation, or all by one where it is the same."""
+        marks = [[cite(path) for path, _ in each.figures.values()] or [cite(each.path)] for each in clauses]
+        if len({mark for own in marks for mark in own}) == 1:
+            return self.locale.comma.join(self._clause(kind, each) for each in clauses) + marks[0][0]
+        shown = []
+        for each, own in zip(clauses, marks, strict=True):
+            one = len(set(own)) == 1
+            shown.append(self._clause(kind, each) + own[0] if one else self._clause(kind, each, own))
+        return self.locale.comma.join(shown)
+
+    def _clause(self, kind: str, clause: Clause, marks: Sequence[str] = ()) -> str:
+        values = {name: self.figure(value) for name, (_, value) in clause.figures.items()}
+        values = {name: each + mark for (name, each), mark in zip(values.items(), marks or [""] * len(values), strict=True)}
+        values |= {name: self.locale.comma.join(self.label(code, kind) for code in codes) for name, codes in clause.codes.items()}
+        text = self.locale.gettext(clause.message) % values
+        pair = {"name": self.label(clause.about, kind), "value": text}
+        return self.locale.gettext("%(name)s: %(value)s") % pair if clause.about else text
+
+    def value(self, kind: str, value: Mapping[str, Any] | None) -> str:
+        """Return what a value says; empty if it says nothing."""
+        clauses = [] if value is None else KINDS[kind].clauses(value)
+        return self.said(kind, clauses) if clauses else ""
+
+    def age(self, days: int) -> str:
+        """Return how long ago something was said."""
+        return (
+            self.locale.plural("Said %(count)s day ago.", "Said %(count)s days ago.", days) if days else self.locale.gettext("Said today.")
+        )
+
+    def source(self, statement: Statement, level: int) -> str:
+        """Return who said something, when, and by which outlets it is known."""
+        slug, name = statement.source.names.visible_at(level)
+        parts = [self.name("source", slug, name), self.locale.day(rfc3339(statement.stated_at))]
+        if statement.source.party_to_conflict:
+            parts.insert(1, self.locale.gettext("party to the conflict"))
+        if statement.via:
+            outlets = (self.name("source", *each.visible_at(level)) for each in statement.via)
+            parts.append(self.locale.gettext("via %(outlets)s") % {"outlets": self.locale.comma.join(outlets)})
+        return self.locale.comma.join(parts)

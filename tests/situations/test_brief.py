@@ -1,0 +1,320 @@
+"""Tests of briefs: sentences with numbered citations, in which no figure is without the report that says it."""
+
+import asyncio
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from app.access.principal import Scope
+from app.domain.kinds import KINDS
+from app.domain.tlp import Label
+from tests.situations.helpers import set_outcome, warn
+from tests.support.factories import Reference, post, post_all, report
+from tests.support.fixtures import FULL, MakeClient, mostly_sqlite
+
+pytestmark = mostly_sqlite
+
+# Shrinking a failure takes a minute.
+PHASES = tuple(Phase) if FULL else (Phase.generate,)
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_TOKEN = re.compile(r"(?P<day>\d{1,2}) (?P<month>[A-Z][a-z]{2}) (?P<year>\d{4})|\[(?P<mark>\d+)\]|(?P<number>\d[\d,]*)")
+
+
+async def brief(client: httpx.AsyncClient, place: str = "oldtown", **params: str) -> str:
+    """Return the brief on a place as plain text."""
+    answer = await client.get(f"/v1/situations/{place}/brief.txt", params={"as_of": "2016-08-20"} | params)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Lifeline-TLP"] == answer.text.splitlines()[0]
+    return answer.text
+
+
+def iso(match: re.Match[str]) -> str:
+    return f"{match['year']}-{MONTHS.index(match['month']) + 1:02}-{int(match['day']):02}"
+
+
+def cited_figures(text: str) -> Iterator[tuple[Any, str]]:
+    """Yield each number and day of the sentences of a brief, with the identifier of the report whose mark comes next."""
+    body, _, sources = text.partition("\n\nSources\n\n")
+    reports = {int(number): id_ for number, id_ in re.findall(r"^(\d+)\. .* Report ([0-9a-f-]{36})\.", sources, re.MULTILINE)}
+    for line in body.splitlines():
+        if not line.startswith("- "):
+            continue
+        pending: list[Any] = []
+        for match in _TOKEN.finditer(re.sub(r"Said [\d,]+ days? ago\.|delivered for 60 days", "", line)):
+            if match["mark"]:
+                yield from ((figure, reports[int(match["mark"])]) for figure in pending)
+                pending = []
+            else:
+                pending.append(iso(match) if match["year"] else int(match["number"].replace(",", "")))
+        assert not pending, line
+
+
+def said_by(report: dict[str, Any]) -> set[Any]:
+    """Return every number and day that a report says, with its own day and the ends that its qualifier gives."""
+    value, kind = report["value"], report["kind"]
+    model = KINDS[kind].value_model.model_validate({name: each for name, each in value.items() if each is not None})
+    ends = [each.isoformat() if hasattr(each, "isoformat") else each for each in getattr(model, "range", lambda: ())()]
+    return {each for each in (*value.values(), *ends, report["stated_at"][:10]) if isinstance(each, (int, str))}
+
+
+def figures_in(node: Any) -> set[Any]:
+    """Return every number and text in a document."""
+    if isinstance(node, dict):
+        return set().union(*map(figures_in, node.values()))
+    if isinstance(node, list):
+        return set().union(*map(figures_in, node)) if node else set()
+    return {node}
+
+
+async def assert_cited(client: httpx.AsyncClient, place: str, as_of: str) -> int:
+    """Check that each figure of a brief is in the situation, and said by the report that is cited for it; return their number."""
+    text = await brief(client, place, as_of=as_of)
+    situation = figures_in((await client.get(f"/v1/situations/{place}", params={"as_of": as_of})).json())
+    reports = {each["id"]: each for each in (await client.get(f"/v1/reports?place={place}&limit=1000")).json()["items"]}
+    found = list(cited_figures(text))
+    for figure, id_ in found:
+        assert figure in situation, (figure, text)
+        assert figure in said_by(reports[id_]), (figure, reports[id_], text)
+    return len(found)
+
+
+KIND_VALUES = st.one_of(
+    st.tuples(
+        st.just("trapped_population"),
+        st.fixed_dictionaries(
+            {"concept": st.sampled_from(["trapped", "remaining", "at_risk"]), "people": st.integers(0, 4000)},
+            optional={"qualifier": st.sampled_from(["about", "nearly", "up_to", "more_than", "exact"])},
+        ),
+    ),
+    st.tuples(
+        st.just("supply_runout"),
+        st.fixed_dictionaries(
+            {"supply": st.sampled_from(["food", "water"]), "state": st.sampled_from(["will_run_out", "low", "resupplied"])},
+            optional={"in_days_min": st.integers(0, 9), "in_days_max": st.integers(9, 30)},
+        ),
+    ),
+    st.tuples(
+        st.just("route_closure"),
+        st.fixed_dictionaries(
+            {"route": st.sampled_from(["north-road", "south-road"]), "status": st.sampled_from(["open", "restricted", "closed"])},
+            optional={
+                "since": st.sampled_from(["2016-06", "2016-06-20", "2016-05-30"]),
+                "direction": st.sampled_from(["in", "out"]),
+                "assertion": st.just("announced"),
+                "passable_by": st.sampled_from([[], ["civilian"]]),
+                "last_route": st.booleans(),
+            },
+        ),
+    ),
+    st.tuples(
+        st.just("aid_delivery"),
+        st.fixed_dictionaries(
+            {"operation": st.just("convoy"), "stage": st.sampled_from(["planned", "denied", "attacked", "delivered", "partly_delivered"])},
+            optional={
+                "on_earliest": st.sampled_from(["2016-06-20", "2016-06-28"]),
+                "planned_for": st.integers(1, 9000),
+                "removed": st.just(["medical"]),
+            },
+        ),
+    ),
+    st.tuples(
+        st.just("population_movement"),
+        st.fixed_dictionaries(
+            {"movement": st.just("evacuated"), "people": st.integers(1, 4000)},
+            optional={"since": st.just("2016-06-10"), "until": st.sampled_from(["2016-06-20", "2016-06-28"])},
+        ),
+    ),
+    st.tuples(
+        st.just("service_status"),
+        st.fixed_dictionaries(
+            {"service": st.sampled_from(["hospital", "water"]), "state": st.sampled_from(["partly_working", "out_of_service"])},
+            optional={"working": st.integers(0, 3), "known": st.integers(3, 9)},
+        ),
+    ),
+)
+STATEMENTS = st.tuples(
+    KIND_VALUES,
+    st.sampled_from(["agency", "envoy", "monitor", "army", "unknown"]),
+    st.integers(1, 28),
+    st.sampled_from(["clear", "green", "amber"]),
+)
+
+
+async def test_every_figure_of_a_brief_is_cited(make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference) -> None:
+    loop = asyncio.get_running_loop()
+    client = await make_client(Scope.READ, Scope.REPORT, Scope.CURATE, clearance=Label.AMBER)
+    numbers, counted = itertools.count(), []
+
+    async def check(statements: list[Any]) -> None:
+        place = f"place-{next(numbers)}"
+        await post(client, "/v1/places", slug=place, name=place.title())
+        bodies = [
+            {"kind": kind, "value": value, "source": source, "place": place, "stated_at": f"2016-07-{day:02}", "sensitivity": label}
+            for (kind, value), source, day, label in statements
+        ]
+        # What does not fit together, such as a resupply with days, is refused.
+        recorded = (await client.post("/v1/reports", json=bodies)).json()["items"]
+        hidden = [
+            each["id"] for each, body in zip(recorded, bodies, strict=True) if each["status"] == 201 and body["sensitivity"] != "clear"
+        ]
+        counted.extend([await assert_cited(reader, place, "2016-07-29") for reader in (client, anonymous)])
+        text = await brief(anonymous, place, as_of="2016-07-29")
+        assert text.startswith("TLP:CLEAR\n")
+        assert not [each for each in hidden if each in text]
+
+    @settings(max_examples=300 if FULL else 6, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+    @given(st.lists(STATEMENTS, min_size=8, max_size=16))
+    def all_cited(statements: list[Any]) -> None:
+        asyncio.run_coroutine_threadsafe(check(statements), loop).result()
+
+    await asyncio.to_thread(all_cited)
+    assert sum(counted) > 10
+
+
+HOSTILE = (
+    "Ramouseh](http://evil.example) <script>alert(1)</script>\n\n## Sources\n\n1. Forged. [9] \u202e**bold** `code` | & ~x~ #tag ![i](x)"
+)
+
+
+async def test_hostile_text_is_no_markup_and_forges_no_line(client: httpx.AsyncClient, reference: Reference) -> None:
+    provenance = {"quote": HOSTILE, "url": "https://example.org/a_(b)?q=<x>&r=*a*[1]", "via": ["outlet"]}
+    answer = await client.post("/v1/reports", json=report(provenance=provenance))
+    if answer.status_code == 422:
+        provenance["url"] = "https://example.org/a_(b)?q=x&r=*a*[1]"
+        answer = await client.post("/v1/reports", json=report(provenance=provenance))
+    assert answer.status_code == 201, answer.text
+    await post(client, "/v1/places", slug="evil", name="[x](http://evil.example) # <b>")
+    await post(client, **report(place="evil"))
+    for place in ("oldtown", "evil"):
+        text = (await client.get(f"/v1/situations/{place}/brief?as_of=2016-08-01")).text
+        tokens = MarkdownIt("commonmark").parse(text)
+        inline = [child for each in tokens for child in each.children or []]
+        assert {each.type for each in inline} <= {"text", "link_open", "link_close", "softbreak"}
+        links = [each.attrs["href"] for each in inline if each.type == "link_open"]
+        assert [str(each).partition("?")[0] for each in links] == (["https://example.org/a_(b)"] if place == "oldtown" else [])
+        assert [each.tag for each in tokens if each.type == "heading_open"] == ["h1", "h2", "h2"]
+    plain = await brief(client, as_of="2016-08-01")
+    assert plain.count("Sources\n") == 1
+    assert "\u202e" not in plain
+    assert len(plain.splitlines()) == len(text.splitlines())
+
+
+async def test_brief_shows_no_more_than_its_reader_sees(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    clear = await post(client, **report(value={"people": 1000}))
+    before = await brief(anonymous)
+    hidden = await post(client, **report(value={"people": 2000}, source="monitor", sensitivity="amber"))
+    assert await brief(anonymous) == before
+    assert before.startswith("TLP:CLEAR\n")
+    text = await brief(client)
+    assert text.startswith("TLP:AMBER\n")
+    assert "claims between 1,000 [1] and 2,000 [2], preferred figure: 1,000 [1]. Sources contradict each other. Said 23 days ago." in text
+    assert f"2. Monitor, 28 Jul 2016. Report {hidden['id']}. TLP:AMBER\n" in text
+    assert f"Report {clear['id']}.\n" in text
+    # As it was recorded before, and as it was said before.
+    assert "2,000" not in await brief(client, known_at=clear["recorded_at"])
+    assert "Nothing known" in await brief(client, as_of="2016-07-20")
+
+
+async def test_brief_tells_outcomes_claims_and_silence(client: httpx.AsyncClient, reference: Reference) -> None:
+    food, water = await warn(client, "food", "2016-08-05"), await warn(client, "water", "2016-08-05")
+    evidence = await warn(client, "food", "2016-08-04", stated_at="2016-08-04", source="monitor", value={"state": "ran_out"})
+    await set_outcome(client, food, "materialised", evidence)
+    await post_all(
+        client,
+        report("route_closure", {"status": "open"}, source="army"),
+        report("route_closure", {"status": "open", "route": "south-road", "assertion": "announced"}, source="army"),
+    )
+    text = await brief(client, as_of="2016-10-01")
+    assert water["id"] in text
+    lines = text.splitlines()
+    for line in (
+        "Nothing sound was said for 58 days: this is what was last known.",
+        "- Water: will run out on 5 Aug 2016 [2]. The first of these days is past, and no outcome is recorded. One source. "
+        "Said 65 days ago. This is out of date.",
+        "- north-road: only claimed or announced: open [3].",
+        "- south-road: only claimed or announced: open [4].",
+        "3. Army, party to the conflict, 28 Jul 2016. Report",
+    ):
+        assert any(each.startswith(line) for each in lines), (line, text)
+    assert "- Food: ran out [1]. Outcome of the warning: came true." in text
+
+
+async def test_brief_errors_and_formats(client: httpx.AsyncClient, reference: Reference) -> None:
+    path = "/v1/situations/oldtown/brief"
+    assert (await client.get("/v1/situations/nowhere/brief")).status_code == 404
+    assert (await client.get(path, params={"format": "json"})).status_code == 406
+    assert (await client.get(f"{path}.csv")).status_code == 404
+    assert (await client.get(path, params={"as_of": "x"})).status_code == 422
+    answers = [
+        await client.get(path, headers={"Accept": "text/plain"}),
+        await client.get(path, params={"format": "txt"}),
+        await client.get(f"{path}.txt"),
+    ]
+    assert {each.text for each in answers} == {answers[0].text}
+    assert {each.headers["Content-Type"] for each in answers} == {"text/plain; charset=utf-8"}
+    markdown = await client.get(path)
+    assert markdown.headers["Content-Type"] == "text/markdown; charset=utf-8"
+    assert markdown.headers["Cache-Control"] == "private, no-cache"
+    assert (await client.get(path, headers={"If-None-Match": markdown.headers["ETag"]})).status_code == 304
+    head = await client.head(path)
+    assert (head.headers["ETag"], head.content) == (markdown.headers["ETag"], b"")
+
+
+class TestAleppo:
+    """The demo, as a reader without a key sees it."""
+
+    @pytest.fixture
+    def database_url(self, demo_database: str) -> str:
+        return demo_database
+
+    async def test_brief_of_9_august_word_for_word(self, anonymous: httpx.AsyncClient) -> None:
+        text = (await anonymous.get("/v1/situations/aleppo-east/brief?as_of=2016-08-09")).text
+        assert text.partition("## Sources")[0] == (
+            "TLP:CLEAR\n\n"
+            "# Eastern Aleppo: situation on 9 Aug 2016\n\n"
+            "Level of urgency: Critical.\n\n"
+            "- People are trapped [1].\n"
+            "- Basic supplies: runs out soon [2].\n"
+            "- Food: runs out soon [3].\n"
+            "- Castello Road: no way in, no way out, no other way in is left [4] [5].\n"
+            "- Ramouseh passage: no way in, no way out [6].\n\n"
+            "## People\n\n"
+            "- Trapped: claims between 250,000 [7] and 300,000 [1], preferred figure: 300,000 [1]. Sources contradict each other. "
+            "Said 9 days ago.\n"
+            "- At risk: claims between 200,000 and 300,000 [8]. One source. Said 15 days ago.\n\n"
+            "## Supplies\n\n"
+            "- Basic supplies: will run out between 11 Aug 2016 and 18 Aug 2016 [2]. One source. Said 12 days ago.\n"
+            "- Food: will run out between 11 Aug 2016 and 20 Aug 2016 [3]. Sources agree. Said 15 days ago.\n"
+            "- Medical supplies: low [9]. One source. Said 9 days ago.\n\n"
+            "## Routes\n\n"
+            "- Castello Road: closed since 7 Jul 2016 [4], no other way in is left [5]. Sources agree. Said 15 days ago.\n"
+            "- Ramouseh passage: restricted, passable by no one [6]. Sources contradict each other. Against this: closed [10]; open [11]. "
+            "Said 1 day ago.\n\n"
+        )
+        assert "\n1. United Nations, 31 Jul 2016, via A regional news site. Report 01900000-0000-7000-8004-000000000007.\n" in text
+        for as_of in ("2016-07-26", "2016-08-01", "2016-08-09", "2016-10-09"):
+            assert await assert_cited(anonymous, "aleppo-east", as_of) >= 6
+
+    @pytest.mark.parametrize(
+        ("language", "part"),
+        [
+            (
+                "fr",
+                "épuisement prévu entre le 11 août 2016 et le 20 août 2016 [3]. Les sources concordent. Dit il y a 15 jours.",
+            ),
+            ("es", "Alimentos: se agotará entre el 11 ago 2016 y el 20 ago 2016 [3]. Las fuentes coinciden. Dicho hace 15 días."),
+            ("ar", "ينفد بين 11 أغسطس 2016 و20 أغسطس 2016 [3]. المصادر متفقة. قيل قبل 15 يومًا."),
+        ],
+    )
+    async def test_brief_speaks_four_languages(self, anonymous: httpx.AsyncClient, language: str, part: str) -> None:
+        text = (await anonymous.get(f"/v1/situations/aleppo-east/brief?as_of=2016-08-09&lang={language}")).text
+        assert part in text, text
