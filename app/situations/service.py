@@ -215,5 +215,6 @@ def _common(document: Document, at: datetime) -> dict[str, Any]:
         "stated_at": document["stated_at"],
         "stale": datetime.fromisoformat(document["stale_after"]) < at,
         "source": document["provenance"]["source"]["slug"],
+        "judgement": document["judgement"],
         "links": {"indicator": document["links"]["self"]},
     }
