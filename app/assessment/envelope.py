@@ -43,7 +43,7 @@ class Assessment:
 
     `relations` has the preferred report, the others that stand, best first, then those listed beside them, latest first. `preferred` is
     None if nothing leads. `reports`, `sources` and `origins` are numbers of those that count. `warning_day` is `Kind.warning_day`.
-    `judgement` stands beside all this, and `lapsed` is whether a later report contradicts it.
+    `judgement` changes none of this; `lapsed` is whether a later report contradicts it.
     """
 
     value: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""Judgements: an analyst's own conclusion on an indicator, which stands beside its assessment and never moves it. Pure."""
+"""Judgements: an analyst's own conclusion on an indicator, shown beside its assessment, which it never moves. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ from app.domain.tlp import Label
 
 
 class StandingJudgement(BaseModel):
-    """An analyst's own conclusion on an indicator. It stands beside the assessment."""
+    """An analyst's own conclusion on an indicator, beside the assessment."""
 
     id: str = Field(description="Identifier (UUID).")
     value: dict[str, Any] = Field(description="What is concluded, in the fields of the kind's value, as in a report.")

@@ -165,7 +165,7 @@ def _visible_entry(
     elif view["type"] in ("correction", "proposal") and superseded_level is not None and superseded_level > level:
         withhold("reason", "detail")
     if any(each in hidden for each in _relied_on(entry)):
-        # A report that the judgement relies on was raised since, and what it says may tell of that.
+        # A report that the judgement relies on was raised since, and its words may repeat that one.
         withhold("reason", "detail")
     if view["type"] == "tombstone" and entry.indicator_id not in known:
         # The reader sees no other report on it, so that it would tell what the hidden one is about.

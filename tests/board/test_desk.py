@@ -474,7 +474,7 @@ async def test_judgement_is_recorded_corrected_and_withdrawn_by_form(desk: httpx
     standing = (await client.get(f"/v1/indicators/{said['indicator']}")).json()["judgement"]
     assert (standing["value"]["people"], standing["reports"], standing["valid_until"]) == (250000, [said["id"]], "2035-12-31")
     # Marked wherever the figure is shown; how probable it is and how good its basis is are in no one sentence.
-    # As of now: what was said in 2016 is shown as of then, when nobody had judged it.
+    # As of now: without it, the board shows 2016, before the judgement.
     for shown in ("/?now=true", "/?wall=1&now=true", "/places/oldtown?now=true"):
         text = (await desk.get(shown)).text
         assert '<span class="tag">Judgement</span> 250,000' in text, shown

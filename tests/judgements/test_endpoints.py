@@ -1,4 +1,4 @@
-"""Judgements stand beside the assessment: they lapse, are superseded, corrected and retracted, and are seen by their label."""
+"""Judgements beside the assessment: they lapse, are superseded, corrected and retracted, and are seen by their label."""
 
 from datetime import timedelta
 from typing import Any

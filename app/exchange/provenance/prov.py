@@ -22,7 +22,7 @@ Relation = tuple[str, dict[str, Any]]
 
 
 Elements = dict[str, dict[str, dict[str, Any]]]
-# What a document of PROV holds.
+# The content of a document of PROV.
 Provenance = tuple[Elements, list[Relation]]
 
 

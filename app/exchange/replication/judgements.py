@@ -53,7 +53,7 @@ class JudgementApplier:
                     raise
             else:
                 return True
-        # What it corrects is not here or no longer stands: it is still what was concluded.
+        # The one that it corrects is not here or no longer stands: this is still the conclusion.
         await record_judgement(session, caller, indicator_id(kind.name, place.id, kind.subject(value)), body, self._settings, given)
         return True
 
