@@ -459,8 +459,8 @@ def _create_ledger() -> None:
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_ledger_entry_source_id")),
         sa.PrimaryKeyConstraint("global_seq", name=op.f("pk_ledger_entry")),
     )
-    for name in ("indicator_id", "judgement_id"):
-        op.create_index(f"ix_ledger_entry_judged_{name}", "ledger_entry", [name], sqlite_where=JUDGED, postgresql_where=JUDGED)
+    for name, columns in (("judged", ["indicator_id", "type"]), ("judgement_id", ["judgement_id"])):
+        op.create_index(f"ix_ledger_entry_{name}", "ledger_entry", columns, sqlite_where=JUDGED, postgresql_where=JUDGED)
     op.create_index("ix_ledger_entry_changed", "ledger_entry", ["global_seq"], sqlite_where=CHANGED, postgresql_where=CHANGED)
     op.create_index("ix_ledger_entry_from_indicator_id_level_global_seq", "ledger_entry", ["from_indicator_id", "level", "global_seq"])
     op.create_index("ix_ledger_entry_indicator_id_level_global_seq", "ledger_entry", ["indicator_id", "level", "global_seq"])

@@ -14,14 +14,16 @@ from app.assessment.loading import effective_levels, reports_at
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import day_at, rfc3339
-from app.ledger.models import JUDGEMENT, LedgerEntry, first_recorded
+from app.ledger.models import JUDGEMENT, JUDGEMENT_TYPES, LedgerEntry, first_recorded
 from app.reports.models import Report
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
 _JUDGED_COLUMNS = ("global_seq", "type", "indicator_id", "judgement_id", "level", "reason", "detail", "recorded_at", "recorded_by")
 _JUDGED = select(*(table_of(LedgerEntry).c[name] for name in _JUDGED_COLUMNS)).where(
-    col(LedgerEntry.indicator_id).in_(bindparam("ids", expanding=True)), col(LedgerEntry.judgement_id).is_not(None)
+    col(LedgerEntry.indicator_id).in_(bindparam("ids", expanding=True)),
+    col(LedgerEntry.type).in_(JUDGEMENT_TYPES),
+    col(LedgerEntry.judgement_id).is_not(None),
 )
 
 

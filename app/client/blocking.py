@@ -7,22 +7,7 @@ from typing import Any, Self
 import httpx
 
 from .calls import RETRY_STATUSES, Call, Client, get, get_page, parse_response, post, retry_delay
-from .records import (
-    Change,
-    Draft,
-    Indicator,
-    Judgement,
-    Page,
-    Place,
-    R,
-    Record,
-    Report,
-    ReportResult,
-    ReportResults,
-    Route,
-    Situation,
-    Source,
-)
+from .records import Change, Draft, Indicator, Page, Place, R, Record, Report, ReportResult, ReportResults, Route, Situation, Source
 
 
 class Lifeline(Client):
@@ -140,13 +125,13 @@ class Lifeline(Client):
         """Undo the retraction of a report."""
         return self._execute(post(Record, f"/v1/reports/{report_id}/reinstatement", {"reason": reason}))
 
-    def judge(self, indicator_id: str, judgement: Mapping[str, Any]) -> Judgement:
+    def judge(self, indicator_id: str, judgement: Mapping[str, Any]) -> Record:
         """Record a judgement on an indicator."""
-        return self._execute(post(Judgement, f"/v1/indicators/{indicator_id}/judgements", judgement))
+        return self._execute(post(Record, f"/v1/indicators/{indicator_id}/judgements", judgement))
 
-    def retract_judgement(self, judgement_id: str, reason: str) -> Judgement:
+    def retract_judgement(self, judgement_id: str, reason: str) -> Record:
         """Retract a judgement."""
-        return self._execute(post(Judgement, f"/v1/judgements/{judgement_id}/retraction", {"reason": reason}))
+        return self._execute(post(Record, f"/v1/judgements/{judgement_id}/retraction", {"reason": reason}))
 
     def drafts(self, **filters: Any) -> Iterator[Draft]:
         """List proposed reports."""

@@ -40,8 +40,9 @@ class JudgementIn(BaseModel):
     )
     sensitivity: Label | None = Field(
         default=None,
-        description="TLP 2.0 label, at least the strictest of the reports that it relies on; null means that one, and at least the label "
-        "that a report of this value would get. A correction gets at least the label of what it corrects.",
+        description="TLP 2.0 label, at least the strictest of the reports that it relies on; null means that one (without `reports`, the "
+        "strictest of those that stand for this key), and at least the label that a report of this value would get. A correction, and what "
+        "was concluded before in the same words, get at least the label of that.",
     )
 
 

@@ -22,7 +22,7 @@ from app.domain.times import day_at, end_of, rfc3339
 from app.domain.tlp import LABELS
 from app.domain.view import View
 from app.http.problems import FieldProblem, Problem, invalid, validate_model
-from app.judgements.queries import load_judged, require_judgement, status_of
+from app.judgements.queries import load_judged, require_judgement, status_of, visible_judgements
 from app.judgements.schemas import JudgementCorrectionIn, JudgementIn
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.hash_chain import entry_body
@@ -42,6 +42,8 @@ class Given(NamedTuple):
 
 
 NEW = Given()
+# Two judgements with these in common are the same conclusion.
+_SAID = ("value", "reasons")
 UNKNOWN_REPORT = "no such report that stands on this indicator: send the id of one that you can read, or leave it out"
 
 
@@ -120,7 +122,9 @@ async def _append(
     corrects: Judgement | None = None,
 ) -> UUID:
     connection, subject = await session.connection(), inputs.subject
-    recorded_at, replicated = given.first_recorded_at or appender.recorded_at, given.first_recorded_at is not None
+    replicated = given.first_recorded_at is not None
+    # No clock that was ahead makes a judgement that no later one supersedes.
+    recorded_at = min(given.first_recorded_at or appender.recorded_at, appender.recorded_at)
     sent, value, errors = _validate(JudgementCorrectionIn if corrects else JudgementIn, subject, body, recorded_at, replicated)
     if value is not None:
         errors += await _unknown_records(connection, subject, value, caller)
@@ -136,11 +140,12 @@ async def _append(
         errors.append(FieldProblem(pointer="/sensitivity", detail=detail))
     if errors or sent is None or value is None:
         raise invalid(errors)
-    label = sent.sensitivity or KINDS[subject.kind].default_label(value, "", settings.default_label)
-    judgement = given.identifier or uuid7()
-    level = max(label.level, floor, corrects.level if corrects else 0)
     stated = sent.model_dump(mode="json") | {"value": value.model_dump(mode="json"), "reports": [str(each) for each in levels]}
+    # What was concluded before keeps its label: nothing but two persons lowers one.
+    said = [each for each in visible_judgements(inputs, caller.level) if all(each.stated[name] == stated[name] for name in _SAID)]
+    level = max([_label(sent, value, inputs, caller, settings), floor, *(each.level for each in (*said, corrects) if each is not None)])
     stated["sensitivity"] = LABELS[level].value
+    judgement = given.identifier or uuid7()
     entry = appender.new_entry(
         JUDGEMENT,
         caller,
@@ -153,10 +158,18 @@ async def _append(
             | {name: stated[name] for name in (*STATED_FIELDS, "sensitivity")}
         }
         | ({"corrects": str(corrects.id)} if corrects else {})
-        | first_recorded_detail(given.first_recorded_at),
+        | first_recorded_detail(recorded_at if replicated else None),
     )
     await _record(session, appender, entry, subject, settings)
     return judgement
+
+
+def _label(sent: JudgementIn, value: BaseModel, inputs: AssessmentInputs, caller: Principal, settings: Settings) -> int:
+    """Return the level that was sent; by default that of a report, and where no report is named, that of all that its analyst saw stand."""
+    if sent.sensitivity is not None:
+        return sent.sensitivity.level
+    seen = () if sent.reports else inputs.assess(caller.level).standing
+    return max([KINDS[inputs.subject.kind].default_label(value, "", settings.default_label).level, *(each.level for each in seen)])
 
 
 async def _record(

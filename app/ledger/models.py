@@ -46,9 +46,6 @@ class _Positions(SQLModel):
     hash_red: str | None = Field(default=None, max_length=64)
 
 
-_JUDGED_BY = ("indicator_id", "judgement_id")
-
-
 class LedgerEntry(_Positions, table=True):
     """One entry of the ledger, in commit order. `level` is the lowest clearance that sees it; its positions below that are NULL.
 
@@ -73,7 +70,9 @@ class LedgerEntry(_Positions, table=True):
         Index("ix_ledger_entry_record_id_global_seq", "record_id", "global_seq"),
         Index("ix_ledger_entry_recorded_at_global_seq", "recorded_at", "global_seq"),
         Index("ix_ledger_entry_changed", "global_seq", sqlite_where=_CHANGED, postgresql_where=_CHANGED),
-        *(Index(f"ix_ledger_entry_judged_{name}", name, sqlite_where=_JUDGED, postgresql_where=_JUDGED) for name in _JUDGED_BY),
+        # By type, too; otherwise SQLite reads every entry on an indicator.
+        Index("ix_ledger_entry_judged", "indicator_id", "type", sqlite_where=_JUDGED, postgresql_where=_JUDGED),
+        Index("ix_ledger_entry_judgement_id", "judgement_id", sqlite_where=_JUDGED, postgresql_where=_JUDGED),
     )
 
     global_seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))

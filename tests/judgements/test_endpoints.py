@@ -152,6 +152,30 @@ async def test_next_judgement_supersedes_and_a_retracted_one_revives_none(
     assert await problems(settings) == []
 
 
+async def test_only_what_was_stated_later_and_is_no_repetition_contradicts(
+    curator: httpx.AsyncClient, reference: Reference, settings: Settings
+) -> None:
+    said = await post(curator, **report(value={"people": 900000}, source="envoy", stated_at="2016-07-01"))
+    await post(curator, **report(value={"people": 250000}, source="monitor", stated_at=rfc3339(utc_now())))
+    judged = await judge(curator, said["indicator"])
+    now = rfc3339(utc_now())
+    repeated = report(value={"people": 900000}, source="outlet", stated_at=now, provenance={"relays": said["id"]})
+    for each in (
+        repeated,
+        report(value={"people": 900000}, source="unknown", stated_at=now, provenance={"credibility": 5}),
+        report(value={"people": 900000}, source="neighbour", stated_at=judged["recorded_at"][:10]),
+    ):
+        await post(curator, **each)
+        assert (await standing(curator, said["indicator"]))["lapsed"] is False
+    # Stated later about a day that is past the horizon of the newest.
+    newest = await post(curator, **report(value={"concept": "besieged", "people": 250000}, stated_at=rfc3339(utc_now())))
+    await judge(curator, newest["indicator"], value={"concept": "besieged", "people": 250000})
+    old = {"stated_at": rfc3339(utc_now()), "observed_to": "2016-07-02", "source": "monitor"}
+    await post(curator, **report(value={"concept": "besieged", "people": 800000}, **old))
+    assert (await standing(curator, newest["indicator"]))["lapsed"] is True
+    assert await problems(settings) == []
+
+
 @mostly_sqlite
 async def test_judgement_is_seen_by_its_label_and_by_the_reports_it_relies_on(
     curator: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference, settings: Settings
@@ -177,6 +201,10 @@ async def test_judgement_is_seen_by_its_label_and_by_the_reports_it_relies_on(
     assert [each["pointer"] for each in refused.json()["errors"]] == ["/reports/0"]
     low = await curator.post(f"/v1/indicators/{said['indicator']}/judgements", json=judgement(reports=[hidden["id"]]))
     assert [each["pointer"] for each in low.json()["errors"]] == ["/sensitivity"]
+    # Without reports, the strictest of those that stand for the analyst; said again, at least the label that it had.
+    unnamed = await judge(curator, said["indicator"], sensitivity=None, reasons="seen")
+    assert (unnamed["sensitivity"], (await judge(curator, said["indicator"], reasons="seen"))["sensitivity"]) == ("amber", "amber")
+    restricted = await judge(curator, said["indicator"], sensitivity="amber", reasons="other")
     # A correction never lowers a label.
     corrected = await post(curator, f"/v1/judgements/{restricted['id']}/correction", **judgement(reason="more"))
     assert corrected["sensitivity"] == "amber"

@@ -177,8 +177,8 @@ async def _add_entries(lifeline: AsyncLifeline, slug: str) -> None:
     assert (await http.post(f"/v1/indicators/{first.indicator}/outcome", json=body)).status_code == 201
     await lifeline.send(report(place=f"{slug}-town", source=f"{slug}-agency"))
     judgement = {"value": {"supply": "food", "state": "low"}, "likelihood": "likely", "confidence": "high", "reasons": "x"}
-    judged = await lifeline.judge(first.indicator, judgement | {"reports": [second.id]})
-    await lifeline.retract_judgement(judged.id, "y")
+    judged = (await lifeline.judge(first.indicator, judgement | {"reports": [second.id]})).model_dump()
+    await lifeline.retract_judgement(judged["id"], "y")
 
 
 async def test_follower_keeps_local_amendments_and_stops_at_bad_cursor(
