@@ -22,14 +22,12 @@ SupplyScope = TypeAliasType("SupplyScope", Literal["all_stock", "agency_stock", 
 
 # States that warn; they do not contradict each other, because a supply that is low may run out on a given day.
 _WARNING_STATES: frozenset[str] = frozenset({"will_run_out", "low"})
-
 _WILL_RUN_OUT = (
     gettext_noop("will run out between %(first)s and %(last)s"),
     gettext_noop("will run out on %(day)s"),
     gettext_noop("will run out on %(day)s or later"),
     gettext_noop("will run out by %(day)s"),
 )
-
 # CAP 1.2 categories; those of other supplies are `Other`.
 _CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "medical": ("Health",),
@@ -39,7 +37,6 @@ _CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "food": ("Other", "Safety"),
     "basic": ("Other", "Safety"),
 }
-
 # CAP 1.2 urgency of a warning without a date.
 _IMMINENT: Mapping[str, str] = {"hours": "Immediate", "days": "Expected"}
 
