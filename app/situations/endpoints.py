@@ -27,6 +27,7 @@ from app.reference.names import Lang, localise
 from app.reference.past_places import find_places_then, place_conditions_at, place_tree, placed
 from app.reference.queries import find_sources
 from app.reference.suggestions import require_known_filters
+from app.situations.kept import find_situation, keep_situation, situation_stamp
 from app.situations.schemas import SituationDetail, SituationPage, TrackRecord, WarningPage
 from app.situations.service import load_situation, load_situations
 from app.situations.track_record import load_track_record
@@ -107,15 +108,22 @@ async def get_situation(
 
     `checks` flag figures that are not plausible together, from what the caller sees; they change none.
     """
-    async with database.snapshot() as connection:
+    async with database.read() as connection:
         view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
+        stamp = await situation_stamp(connection, place, view, lang)
+        if stamp is not None and (kept := find_situation(connection, stamp)) is not None:
+            return json_response(request, kept, revision=stamp.revision)
+    async with database.snapshot() as connection:
         found = (await find_places_then(connection, [place], view.time_point)).get(place)
         if found is None:
             raise not_found("place")
+        stamp = await situation_stamp(connection, place, view, lang)
         ids = await _with_descendants(connection, found.id, view.time_point) if within else [found.id]
         situation = orjson.dumps(await load_situation(connection, ids, found, view, lang)).decode()
         (body,) = await localise(connection, [situation], lang, view.time_point)
         revision = await current_revision(connection, caller.level)
+        if stamp is not None:
+            keep_situation(connection, stamp, body.encode())
     return json_response(request, body.encode(), revision=revision)
 
 

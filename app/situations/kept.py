@@ -1,0 +1,88 @@
+"""Situations of single places, kept in memory until something moves them: one statement over the indicators tells."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine, Select, String, bindparam, exists, or_, select, type_coerce
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.assessment.models import IndicatorProjection, StaleRecord
+from app.domain.time_point import LATEST
+from app.domain.view import View
+from app.indicators.queries import revision_for, visible_at
+from app.indicators.steps import AS_OF, STEPS, select_steps
+from app.reference.models import Place, PlaceAncestor
+from app.storage.paging import head_seq
+from app.storage.types import table_of
+
+# Of about 10 kB each.
+MAX_SITUATIONS = 1000
+
+_kept: WeakKeyDictionary[Engine, OrderedDict[Hashable, bytes]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What identifies the situation of a place for a clearance at a time, and the number of the last entry that the clearance sees."""
+
+    key: Hashable
+    revision: int
+
+
+@lru_cache(maxsize=16)
+def _select_stamp(level: int, *, is_past: bool) -> Select[Any]:
+    """Select the last change of each indicator of a place and of those above it, by the parameter `slug`."""
+    place, pairs, projections = table_of(Place), table_of(PlaceAncestor), table_of(IndicatorProjection)
+    target = select(place.c.id).where(place.c.slug == bindparam("slug")).scalar_subquery()
+    of_places = projections.c.place_id.in_(select(pairs.c.ancestor_id).where(pairs.c.place_id == target))
+    shown = [head_seq(level).label("head"), type_coerce(projections.c.indicator_id, String).label("id")]
+    shown += [type_coerce(projections.c.recorded_at, String).label("recorded_at"), revision_for(level)]
+    is_left = [exists().where(pairs.c.ancestor_id == target, pairs.c.place_id != target), exists(select(table_of(StaleRecord).c.record_id))]
+    shown.append(or_(*is_left).label("is_left"))
+    if not is_past:
+        return select(*shown).where(of_places, *visible_at(level))
+    kept = select_steps(level)
+    wrong = or_(~kept.selected_columns.kept, projections.c.dated)
+    return kept.with_only_columns(*shown, type_coerce(STEPS.c.since, String).label("since"), wrong.label("wrong")).where(of_places)
+
+
+async def situation_stamp(connection: AsyncConnection, slug: str, view: View, lang: str | None) -> Stamp | None:
+    """Return the stamp of the situation of a place; None if that may depend on more than these indicators.
+
+    It does where places lie below, where documents are made again after a change of a place or source, at `known_at`, and without
+    indicators. Every change to what a clearance sees of an indicator has a number of its own.
+    """
+    if view.time_point.through_global_seq is not None:
+        return None
+    is_past = view.time_point != LATEST
+    statement = _select_stamp(view.level, is_past=is_past)
+    rows = (await connection.execute(statement, {"slug": slug} | ({AS_OF.key: view.time_point.as_of} if is_past else {}))).all()
+    if not rows or any(row.is_left or (is_past and row.wrong) for row in rows):
+        return None
+    changes = frozenset(tuple(row[1:]) for row in rows)
+    return Stamp((slug, view.level, view.at, lang, changes), rows[0].head or 0)
+
+
+def find_situation(connection: AsyncConnection, stamp: Stamp) -> bytes | None:
+    """Return the situation that was kept under a stamp."""
+    kept = _situations(connection)
+    if (found := kept.get(stamp.key)) is not None:
+        kept.move_to_end(stamp.key)
+    return found
+
+
+def keep_situation(connection: AsyncConnection, stamp: Stamp, body: bytes) -> None:
+    """Keep a situation under the stamp that was read with it; drop those asked for least recently."""
+    kept = _situations(connection)
+    kept[stamp.key] = body
+    while len(kept) > MAX_SITUATIONS:
+        kept.popitem(last=False)
+
+
+def _situations(connection: AsyncConnection) -> OrderedDict[Hashable, bytes]:
+    assert connection.sync_connection is not None
+    return _kept.setdefault(connection.sync_connection.engine, OrderedDict())
