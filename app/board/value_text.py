@@ -57,9 +57,12 @@ def _undated_text(value: Document, plot: DatePlot, kind: str, locale: Localizati
 
 
 def credited_figures(indicator: Document, locale: Localization) -> dict[str, str]:
-    """Return the figures and days of an assessed value, by the report that each comes from (`assessment.basis`)."""
+    """Return the figures and days of an assessed value that situations show, by the report that each comes from (`assessment.basis`)."""
     found: dict[str, list[str]] = {}
+    shown = KINDS[indicator["kind"]].summary_fields
     for path, report in indicator["assessment"]["basis"].items():
+        if shown and path.partition(".")[0] not in shown:
+            continue
         figure: Any = indicator["value"]
         for name in path.split("."):
             figure = figure[name]
