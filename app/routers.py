@@ -9,6 +9,7 @@ from app.exchange.alerts.endpoints import router as alerts
 from app.exchange.imports.endpoints import router as imports
 from app.exchange.provenance.endpoints import router as provenance
 from app.indicators.endpoints import router as indicators
+from app.judgements.endpoints import router as judgements
 from app.ledger.endpoints import router as ledger
 from app.reference.endpoints import router as reference
 from app.reports.amendment_endpoints import router as amendments
@@ -40,6 +41,7 @@ TAGS = [
         "name": "Ledger",
         "description": "Checkpoints, tiles and proofs: no entry was altered, and all are served one history.",
     },
+    {"name": "Judgements", "description": "What an analyst concludes, beside what the reports say together."},
     {"name": "Reports", "description": "The sourced statements that indicators are assessed from."},
     {"name": "Reporting", "description": "Append, correct, retract and label reports. Needs a key with the scope `report` or `curate`."},
     {"name": "Drafts", "description": "Proposed reports, and reading them out of an article. Needs a key with the scope `report`."},
@@ -50,7 +52,7 @@ TAGS = [
 ]
 
 router = APIRouter(prefix="/v1")
-# The ledger's before those of reports, whose paths take every ending.
-first_tags = (situations, situation_texts, indicators, alerts, changes, webhooks, ledger, reports, provenance)
+# The ledger's before those of reports and judgements, whose paths take every ending.
+first_tags = (situations, situation_texts, indicators, alerts, changes, webhooks, ledger, judgements, reports, provenance)
 for each in (*first_tags, imports, amendments, drafts, labels, reference, reference_changes, track_records, keys):
     router.include_router(each)

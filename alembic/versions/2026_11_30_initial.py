@@ -22,7 +22,7 @@ ENDED = sa.text("ended_global_seq IS NOT NULL")
 STANDING = sa.text("ended_global_seq IS NULL")
 DECLASSIFIED = sa.text("lowest_level < submitted_level")
 PENDING = sa.text("status = 'pending'")
-CHANGED = sa.text("previous_global_seq IS NOT NULL")
+CHANGED, JUDGED = sa.text("previous_global_seq IS NOT NULL"), sa.text("judgement_id IS NOT NULL")
 # Of a read only the count and the time may grow.
 FIXED = "id, action, key_id, organisation, clearance, address, method, target, status_code, first_at, read_key, position, hash"
 SHRINKS = "OLD.action <> 'read' OR NEW.count < OLD.count OR NEW.occurred_at < OLD.occurred_at"
@@ -434,13 +434,14 @@ def _create_ledger() -> None:
         *(sa.Column(f"seq_{label}", BIG, nullable=True) for label in LABELS),
         *(sa.Column(f"hash_{label}", sa.String(length=64), nullable=True) for label in LABELS),
         sa.Column("global_seq", BIG, autoincrement=False, nullable=False),
-        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
         sa.Column("report_id", sa.Uuid(), nullable=True),
         sa.Column("indicator_id", sa.Uuid(), nullable=True),
         sa.Column("from_indicator_id", sa.Uuid(), nullable=True),
         sa.Column("source_id", sa.Uuid(), nullable=True),
         sa.Column("record_id", sa.Uuid(), nullable=True),
         sa.Column("previous_global_seq", BIG, nullable=True),
+        sa.Column("judgement_id", sa.Uuid(), nullable=True),
         sa.Column("level", sa.Integer(), nullable=False),
         sa.Column("redacted_below", sa.Integer(), nullable=False),
         sa.Column("pseudonymised_below", sa.Integer(), nullable=False),
@@ -458,6 +459,8 @@ def _create_ledger() -> None:
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_ledger_entry_source_id")),
         sa.PrimaryKeyConstraint("global_seq", name=op.f("pk_ledger_entry")),
     )
+    for name, columns in (("judged", ["indicator_id", "type"]), ("judgement_id", ["judgement_id"])):
+        op.create_index(f"ix_ledger_entry_{name}", "ledger_entry", columns, sqlite_where=JUDGED, postgresql_where=JUDGED)
     op.create_index("ix_ledger_entry_changed", "ledger_entry", ["global_seq"], sqlite_where=CHANGED, postgresql_where=CHANGED)
     op.create_index("ix_ledger_entry_from_indicator_id_level_global_seq", "ledger_entry", ["from_indicator_id", "level", "global_seq"])
     op.create_index("ix_ledger_entry_indicator_id_level_global_seq", "ledger_entry", ["indicator_id", "level", "global_seq"])

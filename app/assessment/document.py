@@ -52,6 +52,8 @@ def render(subject: IndicatorIdentity, assessment: Assessment, recorded_at: date
             "newest_sound_at": assessment.newest_sound_at and rfc3339(assessment.newest_sound_at),
         },
         "provenance": _provenance(preferred, level) if preferred else None,
+        # Behind the time of the last change, which `app.assessment.steps` finds by what comes first.
+        "judgement": assessment.judgement.document() | {"lapsed": assessment.lapsed} if assessment.judgement else None,
         "sensitivity": LABELS[max(each.level for each in assessment.standing)].value if assessment.standing else None,
         "redacted": [],
         "links": {"self": path, "history": f"{path}/history", "reports": f"/v1/reports?indicator={subject.id}"},

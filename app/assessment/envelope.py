@@ -8,6 +8,7 @@ from uuid import UUID
 
 from typing_extensions import TypeAliasType
 
+from app.assessment.judgements import Judgement, is_contradicted, standing_judgement
 from app.assessment.outcomes import Outcome, came_true, due_warnings, outcome_of, warning_fields
 from app.assessment.policy import NO_POLICY, Policy
 from app.assessment.standing import Standing, relayed_reports, standing_reports
@@ -42,6 +43,7 @@ class Assessment:
 
     `relations` has the preferred report, the others that stand, best first, then those listed beside them, latest first. `preferred` is
     None if nothing leads. `reports`, `sources` and `origins` are numbers of those that count. `warning_day` is `Kind.warning_day`.
+    `judgement` changes none of this; `lapsed` is whether a later report contradicts it.
     """
 
     value: dict[str, Any] | None = None
@@ -61,6 +63,8 @@ class Assessment:
     newest_sound_at: datetime | None = None
     warning_day: date | None = None
     policy: Policy = NO_POLICY
+    judgement: Judgement | None = None
+    lapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ def assess(
     level: int,
     horizon: timedelta,
     outcomes: Sequence[Outcome] = (),
+    judgements: Sequence[Judgement] = (),
     policy: Policy = NO_POLICY,
 ) -> Assessment:
     """Assess the reports on one indicator for a clearance; the caller selects them by `as_of` and `known_at`."""
@@ -107,7 +112,13 @@ def assess(
     found = _combined(kind, parts, usable, horizon)
     relations, left_out = _listed(kind, visible, parts, reasons, found.preferred)
     newest, newest_sound = _newest(spoken, origins)
-    return replace(found, relations=relations, left_out=left_out, newest_at=newest, newest_sound_at=newest_sound, policy=policy)
+    judgement, lapsed = standing_judgement(judgements, level), False
+    if judgement is not None:
+        repeated = {each.id for each, relation in relations if relation == "relayed"}
+        sound = [each for each in said if each.id not in repeated and is_sound(each, is_party(each, origins[each.id]))]
+        lapsed = is_contradicted(kind, judgement, sound)
+    beside: dict[str, Any] = {"judgement": judgement, "lapsed": lapsed, "policy": policy}
+    return replace(found, relations=relations, left_out=left_out, newest_at=newest, newest_sound_at=newest_sound, **beside)
 
 
 def _left_out(statement: Statement, level: int) -> LeftOutReason | None:

@@ -28,6 +28,8 @@ from sqlmodel import col
 
 from app.assessment.document import IndicatorIdentity, render
 from app.assessment.envelope import Assessment, assess
+from app.assessment.judgement_inputs import load_judgements, spoken_of_since
+from app.assessment.judgements import Judgement
 from app.assessment.loading import load_relevant, load_reports
 from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.outcomes import Outcome
@@ -58,12 +60,13 @@ class LastChange:
 
 @dataclass(slots=True)
 class AssessmentInputs:
-    """The statements on one indicator, the outcomes of its warnings, and for each clearance that sees it the last change."""
+    """The statements on one indicator, the outcomes of its warnings, its judgements, and the last change that each clearance sees."""
 
     subject: IndicatorIdentity
     horizon: timedelta
     statements: list[Statement] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    judgements: list[Judgement] = field(default_factory=list)
     last_changes: dict[int, LastChange] = field(default_factory=dict)
     # Of all statements under no policy, by clearance and with the statements, because alerts ask for those again.
     _assessed: dict[int, tuple[list[Statement], Assessment]] = field(default_factory=dict)
@@ -82,17 +85,17 @@ class AssessmentInputs:
             return self._assessed[level][1]
         some = [each for each in (self.statements if statements is None else statements) if each.id not in without]
         outcomes = [each for each in self.outcomes if each.evidence.id not in without]
-        found = assess(kind, some, level=level, horizon=self.horizon, outcomes=outcomes, policy=policy)
+        found = assess(kind, some, level=level, horizon=self.horizon, outcomes=outcomes, judgements=self.judgements, policy=policy)
         if whole:
             self._assessed[level] = self.statements, found
         return found
 
     def changes_at(self, level: int) -> bool:
-        """Tell whether a clearance sees other statements or outcomes than the one below it."""
-        return any(
-            level in (each.level, each.superseded_from_level, each.retracted_from_level)
-            for each in [*self.statements, *(outcome.evidence for outcome in self.outcomes)]
-        ) or any(each.level == level for each in self.outcomes)
+        """Tell whether a clearance sees other statements, outcomes or judgements than the one below it."""
+        said = [*self.statements, *(outcome.evidence for outcome in self.outcomes)]
+        levels = {end for each in said for end in (each.level, each.superseded_from_level, each.retracted_from_level)}
+        levels |= {each.level for each in self.outcomes} | {end for each in self.judgements for end in (each.level, each.shown_from)}
+        return level in levels
 
     def render(self, level: int, assessment: Assessment) -> str:
         """Render the document for a clearance, without its revision."""
@@ -134,13 +137,20 @@ async def build_inputs(
     horizons: Mapping[str, timedelta],
     time_point: TimePoint = LATEST,
 ) -> dict[UUID, AssessmentInputs]:
-    """Build the inputs of indicators, loading their statements and outcomes."""
+    """Build the inputs of indicators, loading their statements, outcomes and judgements."""
     kinds = {each: subject.kind for each, subject in subjects.items()}
     outcomes = await load_outcomes(connection, kinds, time_point)
-    statements = await load_relevant(connection, kinds, horizons, outcomes, time_point)
+    judgements = await load_judgements(connection, subjects, time_point)
+    since = await spoken_of_since(connection, judgements, time_point)
+    statements = await load_relevant(connection, kinds, horizons, outcomes, since, time_point)
     return {
         each: AssessmentInputs(
-            subject, horizons[subject.kind], statements.get(each, []), outcomes.get(each, []), last_changes.get(each, {})
+            subject,
+            horizons[subject.kind],
+            statements.get(each, []),
+            outcomes.get(each, []),
+            judgements.get(each, []),
+            last_changes.get(each, {}),
         )
         for each, subject in subjects.items()
     }

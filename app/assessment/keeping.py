@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
 from app.assessment.inputs import AssessmentInputs, LastChange, load_inputs, load_outcomes, load_subjects
+from app.assessment.judgement_inputs import load_judgements
 from app.assessment.loading import load_all
 from app.assessment.models import IndicatorProjection, IndicatorSource, IndicatorStep
 from app.assessment.projection import projection_rows
@@ -86,7 +87,7 @@ async def keep_steps(session: AsyncSession, horizons: Horizons) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Every report and outcome of an indicator, and the grades of those sources whose grade or party to the conflict changed."""
+    """Every report, outcome and judgement of an indicator, and the grades of those sources whose grade or party to the conflict changed."""
 
     inputs: AssessmentInputs
     grades: Mapping[UUID, Sequence[Row]]
@@ -94,7 +95,7 @@ class History:
     def times(self, since: datetime = MIN_EFFECTIVE_FROM) -> list[datetime]:
         """Return the times at which the assessment may change, from a time on."""
         said = [*self.inputs.statements, *(each.evidence for each in self.inputs.outcomes)]
-        times = {each.stated_at for each in said}
+        times = {*(each.stated_at for each in said), *(each.recorded_at for each in self.inputs.judgements)}
         sources = {source.id for each in said for source in (each.source, each.origin) if source is not None}
         times |= {grade["effective_from"] for each in sources for grade in self.grades.get(each, ())}
         return sorted(each for each in times if each >= since and each > MIN_EFFECTIVE_FROM)
@@ -108,7 +109,8 @@ class History:
             replace(each, evidence=self._graded(each.evidence, at)) for each in self.inputs.outcomes if each.evidence.stated_at <= at
         ]
         seen = dict.fromkeys(range(min(each.level for each in statements), MAX_LEVEL + 1), _NO_CHANGE)
-        return projection_rows(replace(self.inputs, statements=statements, outcomes=outcomes, last_changes=seen))
+        judgements = [each for each in self.inputs.judgements if each.recorded_at <= at]
+        return projection_rows(replace(self.inputs, statements=statements, outcomes=outcomes, judgements=judgements, last_changes=seen))
 
     def _graded(self, each: Statement, at: datetime) -> Statement:
         origin = None if each.origin is None else self._source(each.origin, at)
@@ -134,6 +136,7 @@ async def load_histories(connection: AsyncConnection, ids: Collection[UUID], hor
         return {}
     subjects = await load_subjects(connection, short)
     outcomes = await load_outcomes(connection, {each: subject.kind for each, subject in subjects.items()})
+    judgements = await load_judgements(connection, subjects)
     statements = await load_all(connection, short)
     said = [each for own in statements.values() for each in own] + [each.evidence for own in outcomes.values() for each in own]
     grades: dict[UUID, list[Row]] = {}
@@ -142,10 +145,11 @@ async def load_histories(connection: AsyncConnection, ids: Collection[UUID], hor
         for row in (await connection.execute(of_some)).mappings():
             grades.setdefault(row["source_id"], []).append(row)
     changed = {each: own for each, own in grades.items() if len(own) > 1}
-    return {
-        each: History(AssessmentInputs(subject, horizons[subject.kind], statements.get(each, []), outcomes.get(each, [])), changed)
-        for each, subject in subjects.items()
-    }
+    found: dict[UUID, History] = {}
+    for each, subject in subjects.items():
+        inputs = (statements.get(each, []), outcomes.get(each, []), judgements.get(each, []))
+        found[each] = History(AssessmentInputs(subject, horizons[subject.kind], *inputs), changed)
+    return found
 
 
 async def select_times(
@@ -165,7 +169,11 @@ async def select_times(
     # Each by itself, so that the first of a long history are found by an index.
     first = (each.distinct().order_by(each.selected_columns.at).limit(limit).subquery() for each in parts)
     times = union(*(select(each.c.at) for each in first)).subquery()
-    return list((await connection.execute(select(times.c.at).order_by(times.c.at).limit(limit))).scalars())
+    found = set((await connection.execute(select(times.c.at).order_by(times.c.at).limit(limit))).scalars())
+    # When a judgement was first recorded is no column.
+    judged = await load_judgements(connection, await load_subjects(connection, [indicator]))
+    found |= {each.recorded_at for each in judged.get(indicator, ()) if each.recorded_at >= since}
+    return sorted(found)[:limit]
 
 
 async def rows_at(connection: AsyncConnection, indicator: UUID, as_of: datetime, horizons: Horizons) -> list[dict[str, Any]]:

@@ -120,12 +120,13 @@ async def load_relevant(
     kinds: Mapping[UUID, str],
     horizons: Mapping[str, timedelta],
     outcomes: Mapping[UUID, Sequence[Outcome]],
+    from_times: Mapping[UUID, datetime],
     time_point: TimePoint = LATEST,
 ) -> dict[UUID, list[Statement]]:
     """Load every statement that can matter to the assessments of some indicators, given with their kinds.
 
     The cost grows with the reports since the newest sound one less the horizon, and since the oldest that passes no horizon and still may
-    stand; see `app.assessment.relevance`.
+    stand; see `app.assessment.relevance`. Of an indicator with a time in `from_times`, every report since then matters as well.
     """
     latest_rows = await _latest_rows(connection, kinds, time_point)
     newest: dict[UUID, datetime] = {}
@@ -133,7 +134,7 @@ async def load_relevant(
         newest[row.indicator_id] = max(row.effective_at, newest.get(row.indicator_id, row.effective_at))
     built: dict[int, Statement] = {}
     found: dict[UUID, list[Statement]] = {}
-    pending = {each: first_cut(time, horizons[kinds[each]]) for each, time in newest.items()}
+    pending = {each: first_cut(min(time, from_times.get(each, time)), horizons[kinds[each]]) for each, time in newest.items()}
     if time_point.through_global_seq is not None:
         # A report that was declassified later had a higher level then, of which its source may have no other report.
         pending |= dict.fromkeys(await _declassified(connection, kinds), EVERYTHING)
@@ -239,7 +240,7 @@ async def ends_at(connection: AsyncConnection, rows: Sequence[Any], time_point: 
     return levels
 
 
-async def _effective_levels(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, int]:
+async def effective_levels(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, int]:
     """Return the effective level of declassified reports: the current level, but never below the level at that time."""
     if time_point.through_global_seq is None:
         return {}
@@ -279,7 +280,7 @@ async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_poi
     origins = await sources_by_real_slug(connection, {row.origin for row in rows if row.origin is not None}, time_point)
     timezones = await place_timezones(connection, {row.place_id for row in rows}, time_point)
     ends = await ends_at(connection, rows, time_point)
-    levels = await _effective_levels(connection, rows, time_point)
+    levels = await effective_levels(connection, rows, time_point)
     found: dict[int, Statement] = {}
     for row in rows:
         superseded_from_level, retracted_from_level = ends.get(row.id, (None, None))

@@ -1,7 +1,7 @@
 """Keep the documents of indicators as of every time: a step for each time from which a clearance is served another one.
 
 Without a limit to what is recorded, an assessment as of a time changes only where a report is stated, where the evidence of an outcome
-is, and where a grade of a source comes into force.
+is, where a judgement is recorded, and where a grade of a source comes into force.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -170,6 +170,7 @@ _STATED = (
 
 async def _moved(connection: AsyncConnection, changes: Sequence[Change], inputs: Mapping[UUID, AssessmentInputs]) -> dict[UUID, _Move]:
     said = {each.id: each for own in inputs.values() for each in own.statements}
+    judged = {each.id: each.recorded_at for own in inputs.values() for each in own.judgements}
     amended = {entry.report_id for _, _, entry in changes if entry.report_id and (entry.type != "report" or entry.report_id not in said)}
     # A correction also moves what the report that it supersedes moved.
     stated = {row[0]: row[1] for some in chunks(amended) for row in await connection.execute(_STATED, {"ids": some})}
@@ -177,6 +178,8 @@ async def _moved(connection: AsyncConnection, changes: Sequence[Change], inputs:
     for indicator, level, entry in changes:
         if entry.type == "grade" and entry.source_id is not None:
             move = _Move(effective_since(entry.detail or {}, entry.recorded_at), level, True, {entry.source_id})
+        elif entry.judgement_id in judged:
+            move = _Move(judged[entry.judgement_id], level, False, set())
         elif entry.report_id in stated or entry.report_id is None:
             move = _Move(MIN_EFFECTIVE_FROM if entry.report_id is None else stated[entry.report_id], level, False, set())
         else:

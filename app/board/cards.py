@@ -37,7 +37,8 @@ class Bar:
 class CardItem:
     """One indicator on a card; `anchor` is the fragment of its section on the place's page; routes have a slug, supplies may have a bar.
 
-    Notes say which other reports the figures come from. Without a report that leads there is no source.
+    Notes say which other reports the figures come from. Without a report that leads there is no source. `judgement` is an analyst's own
+    conclusion, which may have `lapsed`.
     """
 
     label: str
@@ -53,6 +54,8 @@ class CardItem:
     state: str = ""
     bar: Bar | None = None
     past_due: bool = False
+    judgement: str = ""
+    lapsed: bool = False
 
     @property
     def severity(self) -> int:
@@ -131,6 +134,7 @@ def _common_fields(item: Document, records: Records, locale: Localization, notes
         "contested": item["agreement"] == "contested",
         "agreement": item["agreement"],
         "anchor": f"i-{identifier}",
+        **_judged(indicator, locale),
         "notes": [
             *filter(None, notes),
             *(
@@ -142,6 +146,12 @@ def _common_fields(item: Document, records: Records, locale: Localization, notes
     }
 
 
+def _judged(indicator: Document | None, locale: Localization) -> dict[str, Any]:
+    if indicator is None or (judgement := indicator["judgement"]) is None:
+        return {}
+    return {"judgement": value_text(judgement["value"], indicator["kind"], locale), "lapsed": judgement["lapsed"]}
+
+
 def _source_name(said: Document, records: Records) -> str:
     return str(records["sources"].get(said["source"], {"name": said["source"]})["name"])
 
@@ -150,7 +160,7 @@ def _claimed_item(indicator: Document, records: Records, locale: Localization) -
     kind, subject = indicator["kind"], indicator["subject"]
     label = subject_text(subject, kind, records["routes"], locale)
     value = label_for(indicator["agreement"] or "relation_announced", locale)
-    item = CardItem(label, value, f"i-{indicator['id']}")
+    item = CardItem(label, value, f"i-{indicator['id']}", **_judged(indicator, locale))
     return replace(item, slug=subject, state="unknown") if KINDS[kind].situation_group == "routes" else item
 
 

@@ -113,4 +113,5 @@ def _section(indicator: Document, history: History, until: date, routes: Mapping
         # The plot of a single state would be empty but for one line: the timeline shows it.
         "plot": plot if plot is not None and plot.shows_change else None,
         "texts": texts,
+        "judgement_text": value_text(indicator["judgement"]["value"], kind, locale) if indicator["judgement"] else "",
     }

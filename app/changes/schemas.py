@@ -34,7 +34,8 @@ class ChangeOut(BaseModel):
     seq: int = Field(description="Position in the ledger as this caller sees it: without gaps, in commit order.")
     hash: str = Field(description="SHA-256 of the previous hash and the canonical JSON (RFC 8785) of this entry, in hexadecimal.")
     type: str = Field(
-        description="`report`, `correction`, `retraction`, `reinstatement`, `outcome`, `grade` or `label`; `place`, `source`, "
+        description="`report`, `correction`, `retraction`, `reinstatement`, `outcome`, `grade` or `label`; `judgement`, "
+        "`judgement_retraction`: an analyst's conclusion was recorded or withdrawn; `place`, `source`, "
         "`route`: one was created or changed; `proposal`: a lower label waits for another person; `tombstone`: the label of a report was "
         "raised, delete your copy of it; `withheld`: an earlier entry about such a report."
     )
@@ -51,7 +52,8 @@ class ChangeOut(BaseModel):
     reason: str | None = Field(description="The reason as sent; null for a report.")
     detail: dict[str, Any] | None = Field(
         description="`supersedes` of a correction, `outcome` of an outcome, `reliability` and `before` of a grade, `sensitivity` and "
-        "`before` of a label or proposal, `record` of a place, source or route from then on; null for other types."
+        "`before` of a label or proposal, `judgement` of a judgement and which one it `corrects`, `record` of a place, source or route "
+        "from then on; null for other types."
     )
     recorded_at: Timestamp = Field(description="When this service recorded it (UTC).")
     recorded_by: str = Field(description="Organisation that sent it; empty if withheld.")

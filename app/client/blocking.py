@@ -149,6 +149,14 @@ class Lifeline(Client):
         """Undo the retraction of a report."""
         return self._execute(post(Record, f"/v1/reports/{report_id}/reinstatement", {"reason": reason}))
 
+    def judge(self, indicator_id: str, judgement: Mapping[str, Any]) -> Record:
+        """Record a judgement on an indicator."""
+        return self._execute(post(Record, f"/v1/indicators/{indicator_id}/judgements", judgement))
+
+    def retract_judgement(self, judgement_id: str, reason: str) -> Record:
+        """Retract a judgement."""
+        return self._execute(post(Record, f"/v1/judgements/{judgement_id}/retraction", {"reason": reason}))
+
     def drafts(self, **filters: Any) -> Iterator[Draft]:
         """List proposed reports."""
         return self._list(Draft, "/v1/drafts", filters)

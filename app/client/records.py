@@ -71,6 +71,25 @@ class Assessment(Record):
     deciding: list[str] = []
 
 
+class Judgement(Record):
+    """An analyst's own conclusion, in the fields of the kind's value; `status` and `indicator` are None inside an indicator."""
+
+    id: str
+    value: dict[str, Any]
+    likelihood: str
+    confidence: str
+    reasons: str
+    reports: list[str] = []
+    alternatives: str | None = None
+    valid_until: str | None = None
+    sensitivity: str
+    recorded_at: str
+    recorded_by: str
+    lapsed: bool
+    status: str | None = None
+    indicator: str | None = None
+
+
 class Indicator(Record):
     """The assessment of all statements on one subject at one place; the kind defines the fields of `value`.
 
@@ -88,6 +107,7 @@ class Indicator(Record):
     revision: int
     assessment: Assessment
     provenance: dict[str, Any] | None = None
+    judgement: Judgement | None = None
 
 
 class Reason(Record):

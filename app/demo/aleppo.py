@@ -30,7 +30,7 @@ DATA = Path(__file__).with_name("aleppo.json")
 # Number of the report whose label is proposed to be lowered from `green`; all others are `clear`.
 GREEN_REPORT = 16
 
-RecordType = Literal["place", "source", "route", "report", "key", "webhook", "delivery", "proposal", "draft"]
+RecordType = Literal["place", "source", "route", "report", "key", "webhook", "delivery", "proposal", "draft", "judgement"]
 
 
 class DemoData(BaseModel):

@@ -1,12 +1,15 @@
-"""Demo keys, webhooks, drafts and a label proposal, for the examples of the API and for trying it out.
+"""Demo keys, webhooks, drafts, judgements and a label proposal, for the examples of the API and for trying it out.
 
 Nothing is sent: the webhooks are disabled, and their target, the discard port (RFC 863) of this machine, is forbidden by default.
 """
 
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
 
 from app.access.keys import create_key
 from app.access.models import ApiKey
@@ -16,8 +19,10 @@ from app.domain.kinds import KINDS
 from app.domain.times import utc_now
 from app.domain.tlp import LABELS, Label
 from app.drafts.service import add_draft
+from app.judgements.service import Given, record_judgement
 from app.reports.examples import REPORTS
 from app.reports.labels import change_label
+from app.reports.models import Report
 from app.reports.validation import validate
 from app.settings import Settings
 from app.webhooks.delivery import DeliveryResult
@@ -28,9 +33,16 @@ from app.webhooks.service import add_webhook
 TARGET = "https://127.0.0.1:9/lifeline"
 KEYS = {"field desk": Scope.REPORT, "old field desk": Scope.REPORT, "review desk": Scope.CURATE}
 
+# Values by the number of the report that each relies on.
+JUDGED: dict[int, dict[str, Any]] = {
+    4: {"concept": "at_risk", "people_low": 200000, "people_high": 250000},
+    9: {"supply": "medical", "state": "low"},
+}
+JUDGEMENT = {"likelihood": "likely", "confidence": "low", "reasons": "An example, not a real judgement.", "sensitivity": "amber"}
+
 
 async def add_examples(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
-    """Add keys, webhooks, drafts and a proposal that a key can read, delete and confirm; the secrets of the new keys are not shown."""
+    """Add keys, webhooks, drafts, judgements and a proposal for a key to read and change; the secrets of the new keys are not shown."""
     clearance, organisation = LABELS[key.clearance], key.organisation
     for number, (name, scope) in enumerate(KEYS.items(), 1):
         identifier, scopes = demo_id("key", number), (Scope.READ, scope)
@@ -44,6 +56,12 @@ async def add_examples(session: AsyncSession, key: ApiKey, settings: Settings) -
     for number, day in enumerate((29, 30, 31), 1):
         sent = REPORTS[KINDS["supply_runout"].title] | {"stated_at": f"2016-07-{day}"}
         await add_draft(session, replace(caller, key_id=demo_id("key", 1)), validate(sent, settings), settings, demo_id("draft", number))
+    # One to read and correct, one to retract; of low confidence, so that no level of urgency rests on them.
+    for number, (about, value) in enumerate(JUDGED.items(), 1):
+        indicator = await session.scalar(select(col(Report.indicator_id)).where(col(Report.id) == demo_id("report", about)))
+        assert indicator is not None
+        judged = JUDGEMENT | {"value": value, "reports": [str(demo_id("report", about))]}
+        await record_judgement(session, caller, indicator, judged, settings, Given(demo_id("judgement", number)))
     # The key of another person proposes, because lowering a label takes two.
     reviewer = replace(caller, key_id=demo_id("key", len(KEYS)))
     report, proposal = demo_id("report", GREEN_REPORT), demo_id("proposal", 1)

@@ -68,4 +68,5 @@ def history_step_example(kind: Kind[Any]) -> dict[str, Any]:
         "value": indicator["value"],
         "agreement": indicator["agreement"],
         "preferred": indicator["assessment"]["preferred"],
+        "judgement": None,
     }

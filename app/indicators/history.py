@@ -16,7 +16,7 @@ from app.domain.kinds import KINDS
 from app.domain.time_point import TimePoint
 from app.domain.times import rfc3339
 from app.domain.view import View
-from app.indicators.past import assess_at
+from app.indicators.past import PastAssessment, assess_at
 from app.ledger.evidence import OUTCOMES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_column
 from app.ledger.queries import SUPERSEDED
@@ -42,6 +42,7 @@ def _select_entries(indicator: UUID, place: UUID, level: int, first: int, of_evi
         col(LedgerEntry.type),
         col(LedgerEntry.redacted_below),
         col(LedgerEntry.report_id),
+        col(LedgerEntry.judgement_id),
         col(LedgerEntry.reason),
         col(LedgerEntry.recorded_at),
         col(Report.level).label("report_level"),
@@ -93,26 +94,27 @@ async def load_history(
         seq = seq_column(view.level)
         last = (await connection.execute(entries.where(seq <= after).order_by(None).order_by(seq.desc()).limit(1))).one_or_none()
         if last is not None:
-            before = await _assessment_through(connection, indicator, view, last.global_seq)
+            known_before = await _assessed_through(connection, indicator, view, last.global_seq)
+            before = None if known_before is None else known_before.assessment
         entries = entries.where(seq > after)
     rows = (await connection.execute(entries.limit(limit + 1))).all()
     if not rows and after is None:
         return None
     steps: list[dict[str, Any]] = []
     for row in rows[:limit]:
-        assessment = await _assessment_through(connection, indicator, view, row.global_seq)
+        past = await _assessed_through(connection, indicator, view, row.global_seq)
+        assessment = None if past is None else past.assessment
         await end_slice(WORK_PER_STEP)
         moved = _moved(KINDS[kind].range_fields, before, assessment)
-        if moved and assessment is not None:
-            steps.append(_step(row, assessment, moved, view.level))
+        if moved and past is not None:
+            steps.append(_step(row, past, moved))
         before = assessment
     return steps, rows[limit - 1].seq if len(rows) > limit else None, revision
 
 
-async def _assessment_through(connection: AsyncConnection, indicator: UUID, view: View, global_seq: int) -> Assessment | None:
+async def _assessed_through(connection: AsyncConnection, indicator: UUID, view: View, global_seq: int) -> PastAssessment | None:
     then = replace(view, time_point=TimePoint(view.time_point.as_of, global_seq))
-    past = (await assess_at(connection, [indicator], then)).get(indicator)
-    return None if past is None else past.assessment
+    return (await assess_at(connection, [indicator], then)).get(indicator)
 
 
 def _moved(range_fields: frozenset[str], before: Assessment | None, after: Assessment | None) -> list[str]:
@@ -128,15 +130,24 @@ def _moved(range_fields: frozenset[str], before: Assessment | None, after: Asses
         moved.append("range")
     if (before.agreement if before else None) != after.agreement:
         moved.append("agreement")
+    if _judged(before) != _judged(after):
+        moved.append("judgement")
     return moved
 
 
-def _step(row: Any, assessment: Assessment, moved: list[str], level: int) -> dict[str, Any]:
+def _judged(assessment: Assessment | None) -> tuple[UUID, bool] | None:
+    return (assessment.judgement.id, assessment.lapsed) if assessment and assessment.judgement else None
+
+
+def _step(row: Any, past: PastAssessment, moved: list[str]) -> dict[str, Any]:
+    assessment, level = past.assessment, past.level
     redacted = level < row.redacted_below and row.report_id is not None
     # A report that was raised above this clearance later is not named any more.
     visible = row.report_id is not None and row.report_level <= level
     # The reason of a correction may repeat the superseded report, which may have been raised.
     tells_reason = row.type != "correction" or row.superseded_level is None or row.superseded_level <= level
+    # So may that of a judgement repeat a report that it relies on.
+    tells_reason &= not any(each.id == row.judgement_id and each.shown_from > level for each in past.inputs.judgements)
     return {
         "seq": row.seq,
         "type": row.type if not redacted else "report" if visible else "tombstone",
@@ -147,4 +158,5 @@ def _step(row: Any, assessment: Assessment, moved: list[str], level: int) -> dic
         "value": assessment.value,
         "agreement": assessment.agreement,
         "preferred": str(assessment.preferred.id) if assessment.preferred else None,
+        "judgement": str(assessment.judgement.id) if assessment.judgement else None,
     }

@@ -18,13 +18,14 @@ from app.domain.tlp import Label
 from app.http.lists import ListEnvelope, PastListFilters
 from app.http.query_params import BoundingBox
 from app.indicators.examples import example_config, history_step_example, indicator_example, listed_example
+from app.indicators.judgement_schemas import StandingJudgement
 from app.reference.names import Lang
 from app.reference.schemas import Code, Grade, Slug, SourceType
 
 KindName: Any = TypeAliasType("KindName", Literal[tuple(KINDS)])
 _FIRST_KIND = next(iter(KINDS.values()))
 PolicyBasis = TypeAliasType("PolicyBasis", Literal["no_parties"])
-MovedPart = TypeAliasType("MovedPart", Literal["value", "range", "agreement"])
+MovedPart = TypeAliasType("MovedPart", Literal["value", "range", "agreement", "judgement"])
 
 
 class PlaceBrief(BaseModel):
@@ -151,6 +152,9 @@ class Indicator(BaseModel):
     recorded_at: Timestamp = Field(description="When the last change to this indicator was recorded.")
     assessment: Assessment = Field(description="Method and basis of the value.")
     provenance: IndicatorProvenance | None = Field(description="Provenance of the preferred report; null if none leads.")
+    judgement: StandingJudgement | None = Field(
+        description="The latest judgement on the indicator, never mixed into `value`; null for none, and for one that was retracted."
+    )
     sensitivity: Label | None = Field(description="Strictest label of the standing reports; null if none stands.")
     redacted: list[str] = Field(description="Fields that are withheld or coarsened for this clearance.")
     links: IndicatorLinks = Field(description="Links of the indicator.")
@@ -205,7 +209,10 @@ class HistoryStep(BaseModel):
     model_config = example_config(history_step_example(_FIRST_KIND))
 
     seq: int = Field(description="Seq of the ledger entry, in the ledger as this caller sees it.")
-    type: str = Field(description="`report`, `correction`, `retraction`, `reinstatement`, `outcome`, `grade`, `label` or `tombstone`.")
+    type: str = Field(
+        description="`report`, `correction`, `retraction`, `reinstatement`, `outcome`, `judgement`, `judgement_retraction`, `grade`, "
+        "`label` or `tombstone`."
+    )
     report: str | None = Field(description="Report that was recorded, withdrawn, or shows the outcome; null if it is not visible.")
     reason: str | None = Field(description="Reason given for the change; null if none is given or it is not visible.")
     recorded_at: Timestamp = Field(description="When the change was recorded.")
@@ -213,6 +220,7 @@ class HistoryStep(BaseModel):
     value: _value_of(KINDS.values()) | None = Field(description="Value after the change; null if no report stands.")  # type: ignore[valid-type]
     agreement: Agreement | None = Field(description="Agreement after the change; null if no report stands.")
     preferred: str | None = Field(description="Identifier of the preferred report after the change; null if no report stands.")
+    judgement: str | None = Field(description="Identifier of the judgement that stands after the change; null for none.")
 
 
 class HistoryPage(ListEnvelope[HistoryStep]):

@@ -1,4 +1,4 @@
-"""`/v1/ledger`, `/v1/witness` and the proofs of reports: others verify that nothing was altered, and that all are served one history."""
+"""`/v1/ledger`, `/v1/witness` and proofs: others verify that nothing was altered, and that all are served one history."""
 
 import asyncio
 from typing import Annotated, Any
@@ -45,12 +45,16 @@ TileNumber = Annotated[
     ),
 ]
 ReportId = Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000007"])]
-ReportTree = Annotated[
+JudgementId = Annotated[UUID, Path(description="Identifier of the judgement.", examples=["01900000-0000-7000-8010-000000000001"])]
+ProofTree = Annotated[
     Label | None,
-    Query(description="Prove it in the ledger of this clearance, at least the report's label and at most your own; by default the label."),
+    Query(description="Prove it in the ledger of this clearance, at least its label and at most your own; by default the label."),
 ]
 
 
+_SALT = "5f0c6b3f0d7e4a518c9b2d6e7f809a1b"
+_REPORT_ENTRY = {"type": "report", "report": {"kind": "trapped_population", "place": "aleppo-east"}, "salt": _SALT}
+_JUDGEMENT_ENTRY = {"type": "judgement", "detail": {"judgement": {"likelihood": "likely"}}, "salt": _SALT}
 _SCHEMAS = {BYTES: {"type": "string", "format": "binary"}, JSON: {"type": "object"}}
 
 
@@ -149,62 +153,65 @@ async def get_tile(
     return json_response(request, b"".join(hashes), media_type=BYTES, headers=kept)
 
 
-@router.get(
-    "/reports/{id}.tlog-proof",
-    summary="Get the proof of a report",
-    response_class=Response,
-    responses=_responses(
-        "text/plain",
-        "Position, hashes and signed checkpoint (C2SP tlog-proof).",
-        "c2sp.org/tlog-proof@v1\nindex 6\n...\n\nledger.example.org/aid/clear\n...",
-    ),
-)
-async def get_report_proof(
-    request: Request,
-    caller: CallerDep,
-    database: DatabaseDep,
-    settings: SettingsDep,
-    id: ReportId,  # noqa: A002 - the field's name on the wire
-    clearance: ReportTree = None,
-) -> Response:
-    """Return a proof, to be verified offline, that a report is in the ledger; what was recorded is at the same address, `.tlog-entry`.
+def _add_proofs(what: str, find: proofs.Find, id_: Any, example: dict[str, Any]) -> None:
+    async def get_proof(
+        request: Request,
+        caller: CallerDep,
+        database: DatabaseDep,
+        settings: SettingsDep,
+        id: id_,  # noqa: A002 - the field's name on the wire
+        clearance: ProofTree = None,
+    ) -> Response:
+        wanted = None if clearance is None else _level(caller, clearance)
+        async with database.read_latest() as connection:
+            level, index = await find(connection, id, caller.level, wanted)
+        signed = await app_state(request).checkpoint_signer.cosigned(database, level, index + 1)
+        async with database.read_latest() as connection:
+            proof = await proofs.inclusion_proof(connection, level, index, signed.checkpoint.size, signed.note)
+        return json_response(request, proof, media_type=TEXT, cacheable=level <= settings.public_clearance.level)
 
-    It leads to the checkpoint that most partners have cosigned since the report was recorded, or to that of now.
-    """
-    wanted = None if clearance is None else _level(caller, clearance)
-    async with database.read_latest() as connection:
-        level, index = await proofs.find_statement(connection, id, caller.level, wanted)
-    signed = await app_state(request).checkpoint_signer.cosigned(database, level, index + 1)
-    async with database.read_latest() as connection:
-        proof = await proofs.inclusion_proof(connection, level, index, signed.checkpoint.size, signed.note)
-    return json_response(request, proof, media_type=TEXT, cacheable=level <= settings.public_clearance.level)
+    async def get_entry(
+        request: Request,
+        caller: CallerDep,
+        database: DatabaseDep,
+        id: id_,  # noqa: A002 - the field's name on the wire
+        clearance: ProofTree = None,
+    ) -> Response:
+        wanted = None if clearance is None else _level(caller, clearance)
+        async with database.read_latest() as connection:
+            level, index = await find(connection, id, caller.level, wanted)
+            (entry,) = await proofs.read_entries(connection, level, index, 1)
+        if not entry:
+            raise not_found("entry")
+        return json_response(request, entry)
+
+    router.add_api_route(
+        f"/{what}s/{{id}}.tlog-proof",
+        get_proof,
+        operation_id=f"get_{what}_proof",
+        summary=f"Get the proof of a {what}",
+        description=f"Return a proof, to be verified offline, that a {what} is in the ledger; what was recorded is at the same address, "
+        f"`.tlog-entry`.\n\nIt leads to the checkpoint that most partners have cosigned since the {what} was recorded, or to that of now.",
+        response_class=Response,
+        responses=_responses(
+            "text/plain",
+            "Position, hashes and signed checkpoint (C2SP tlog-proof).",
+            "c2sp.org/tlog-proof@v1\nindex 6\n...\n\nledger.example.org/aid/clear\n...",
+        ),
+    )
+    router.add_api_route(
+        f"/{what}s/{{id}}.tlog-entry",
+        get_entry,
+        operation_id=f"get_{what}_entry",
+        summary=f"Get the entry that the proof of a {what} is of",
+        description=f"Return the entry that recorded a {what}, to keep beside its proof; 404 also if a part of it was withheld since.",
+        response_class=Response,
+        responses=_responses(JSON, "The entry in canonical JSON, byte for byte as it is hashed.", example),
+    )
 
 
-@router.get(
-    "/reports/{id}.tlog-entry",
-    summary="Get the entry that a proof is of",
-    response_class=Response,
-    responses=_responses(
-        JSON,
-        "The entry in canonical JSON, byte for byte as it is hashed.",
-        {"type": "report", "report": {"kind": "trapped_population", "place": "aleppo-east"}, "salt": "5f0c6b3f0d7e4a518c9b2d6e7f809a1b"},
-    ),
-)
-async def get_report_entry(
-    request: Request,
-    caller: CallerDep,
-    database: DatabaseDep,
-    id: ReportId,  # noqa: A002 - the field's name on the wire
-    clearance: ReportTree = None,
-) -> Response:
-    """Return the entry that recorded a report, to keep beside its proof; 404 also if a part of it was withheld since."""
-    wanted = None if clearance is None else _level(caller, clearance)
-    async with database.read_latest() as connection:
-        level, index = await proofs.find_statement(connection, id, caller.level, wanted)
-        (entry,) = await proofs.read_entries(connection, level, index, 1)
-    if not entry:
-        raise not_found("entry")
-    return json_response(request, entry)
+_add_proofs("report", proofs.find_statement, ReportId, _REPORT_ENTRY)
+_add_proofs("judgement", proofs.find_judgement, JudgementId, _JUDGEMENT_ENTRY)
 
 
 _REQUEST = (

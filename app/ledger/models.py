@@ -20,8 +20,11 @@ EFFECTIVE_FROM = "effective_from"
 RECORD = "record"
 # Types of these entries.
 REFERENCE_TYPES = ("place", "source", "route")
+# Types of the entries of judgements, and the key in their detail: what a judgement says, or of a retraction which one it withdraws.
+JUDGEMENT_TYPES = ("judgement", "judgement_retraction")
+JUDGEMENT = "judgement"
 
-_CHANGED = text("previous_global_seq IS NOT NULL")
+_CHANGED, _JUDGED = text("previous_global_seq IS NOT NULL"), text("judgement_id IS NOT NULL")
 # Names of columns, by level.
 SEQ_COLUMNS = tuple(f"seq_{label}" for label in LABELS)
 HASH_COLUMNS = tuple(f"hash_{label}" for label in LABELS)
@@ -51,7 +54,8 @@ class LedgerEntry(_Positions, table=True):
     alias; a route with its geometry rounded.
     Clearances below `pseudonymised_below` see protected sources under their aliases.
     `from_indicator_id` is the indicator that a correction moves a statement away from, `record_id` the place, source or route that the
-    entry creates or changes, `previous_global_seq` the entry before on a change of it. `salt` is 16 random bytes in hexadecimal, which are
+    entry creates or changes, `previous_global_seq` the entry before on a change of it, `judgement_id` the judgement that the entry records
+    or withdraws. `salt` is 16 random bytes in hexadecimal, which are
     hashed with the entry and withheld with it, so that a hash confirms no guess of what the entry says. `leaf_*` is the hash of
     the entry in the tree of each clearance, see `app.ledger.tree`. `actor_hash` is an HMAC of `key_id`, of which each clearance from
     `amber` up sees an HMAC of its own.
@@ -66,16 +70,20 @@ class LedgerEntry(_Positions, table=True):
         Index("ix_ledger_entry_record_id_global_seq", "record_id", "global_seq"),
         Index("ix_ledger_entry_recorded_at_global_seq", "recorded_at", "global_seq"),
         Index("ix_ledger_entry_changed", "global_seq", sqlite_where=_CHANGED, postgresql_where=_CHANGED),
+        # By type, too; otherwise SQLite reads every entry on an indicator.
+        Index("ix_ledger_entry_judged", "indicator_id", "type", sqlite_where=_JUDGED, postgresql_where=_JUDGED),
+        Index("ix_ledger_entry_judgement_id", "judgement_id", sqlite_where=_JUDGED, postgresql_where=_JUDGED),
     )
 
     global_seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
-    type: str = Field(max_length=16)
+    type: str = Field(max_length=32)
     report_id: UUID | None = Field(default=None, foreign_key="report.id", index=True)
     indicator_id: UUID | None = Field(default=None, foreign_key="indicator.id")
     from_indicator_id: UUID | None = Field(default=None, foreign_key="indicator.id")
     source_id: UUID | None = Field(default=None, foreign_key="source.id")
     record_id: UUID | None = None
     previous_global_seq: int | None = Field(default=None, sa_type=BigInt)
+    judgement_id: UUID | None = None
     level: int
     redacted_below: int = 0
     pseudonymised_below: int = 0

@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -10,7 +11,7 @@ from sqlmodel import col
 
 from app.http.problems import not_found
 from app.ledger.hash_chain import canonical_json
-from app.ledger.models import LEAF_COLUMNS, LedgerEntry, seq_column
+from app.ledger.models import JUDGEMENT, LEAF_COLUMNS, LedgerEntry, seq_column
 from app.ledger.nodes import read_roots
 from app.ledger.policy import PROOF_VERSION
 from app.ledger.queries import select_entries, visible_entries
@@ -18,6 +19,8 @@ from app.ledger.tree import TILE_WIDTH, inclusion_spans, leaf_hash
 from app.reports.models import Report
 from app.storage.slices import end_slice
 
+# Returns in which tree what has an identifier is proved for a level, or for one that is wanted, and its position; raises 404.
+Find = Callable[[AsyncConnection, UUID, int, int | None], Awaitable[tuple[int, int]]]
 # The length of an entry has 16 bits.
 MAX_ENTRY_BYTES = 65_535
 # Entries composed before other requests get their turn.
@@ -59,6 +62,19 @@ async def find_statement(connection: AsyncConnection, report: UUID, level: int, 
     tree: int = label if wanted is None else wanted
     first = select(func.min(seq_column(tree))).where(col(LedgerEntry.report_id) == report)
     return tree, (await connection.execute(first)).scalar_one() - 1
+
+
+async def find_judgement(connection: AsyncConnection, judgement: UUID, level: int, wanted: int | None) -> tuple[int, int]:
+    """Return the same of a judgement; raise 404 also where a report that it relies on is hidden."""
+    of_it = (col(LedgerEntry.judgement_id) == judgement, col(LedgerEntry.type) == JUDGEMENT)
+    label = await connection.scalar(select(col(LedgerEntry.level)).where(*of_it))
+    if label is None or label > level or (wanted is not None and wanted < label):
+        raise not_found("judgement")
+    tree: int = label if wanted is None else wanted
+    own, proved = (await connection.execute(select(seq_column(level), seq_column(tree)).where(*of_it))).one()
+    if not (await read_entries(connection, level, own - 1, 1))[0]:
+        raise not_found("judgement")
+    return tree, proved - 1
 
 
 async def inclusion_proof(connection: AsyncConnection, level: int, index: int, size: int, checkpoint: bytes) -> bytes:

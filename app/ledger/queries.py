@@ -17,7 +17,7 @@ from app.domain.times import end_of, rfc3339
 from app.domain.tlp import LABELS, LEVELS
 from app.domain.view import View
 from app.ledger.hash_chain import GENESIS, entry_body, pseudonymise, source_slugs, statement_body, view_for_clearance, without_author
-from app.ledger.models import HASH_COLUMNS, RECORD, SEQ_COLUMNS, LedgerEntry, seq_column
+from app.ledger.models import HASH_COLUMNS, JUDGEMENT, RECORD, SEQ_COLUMNS, LedgerEntry, seq_column
 from app.reference.models import Place, Source
 from app.reference.queries import source_names
 from app.reference.records import REVEAL_FROM
@@ -113,11 +113,20 @@ async def visible_entries(connection: AsyncConnection, rows: Sequence[RowMapping
     raised = {row["indicator_id"] for row in rows if row["type"] == "label" and level < row["redacted_below"]}
     seen = select(col(Report.indicator_id)).where(col(Report.indicator_id).in_(raised), col(Report.level) <= level).distinct()
     known = set((await connection.execute(seen)).scalars()) if raised else set()
+    cited = {UUID(each) for entry, *_ in decoded for each in _relied_on(entry)}
+    above = select(col(Report.id)).where(col(Report.id).in_(cited), col(Report.level) > level)
+    hidden = {str(each) for each in (await connection.execute(above)).scalars()} if cited else set()
     return [
         {"seq": row[SEQ_COLUMNS[level]], "hash": row[HASH_COLUMNS[level]]}
-        | _visible_entry(entry, report, body, row["superseded_level"], row["relayed_level"], level, aliases, known)
+        | _visible_entry(entry, report, body, row["superseded_level"], row["relayed_level"], level, aliases, known, hidden)
         for row, (entry, report, body) in zip(rows, decoded, strict=True)
     ]
+
+
+def _relied_on(entry: LedgerEntry) -> list[str]:
+    """Return the identifiers of the reports that the judgement of an entry relies on."""
+    reports: list[str] = [] if entry.judgement_id is None else (entry.detail or {})[JUDGEMENT]["reports"]
+    return reports
 
 
 def _visible_entry(
@@ -129,6 +138,7 @@ def _visible_entry(
     level: int,
     aliases: Mapping[str, str],
     known: Collection[UUID],
+    hidden: Collection[str],
 ) -> dict[str, Any]:
     """Return what a clearance may still see of an entry; `redacted` names the fields that were withheld after it was recorded."""
     view = dict(pseudonymise(view_for_clearance(entry, body, level, aliases), aliases))
@@ -153,6 +163,9 @@ def _visible_entry(
             withhold("report_id", "indicator", "report", "reason", "detail")
             view = without_author(view | {"type": "withheld"})
     elif view["type"] in ("correction", "proposal") and superseded_level is not None and superseded_level > level:
+        withhold("reason", "detail")
+    if any(each in hidden for each in _relied_on(entry)):
+        # A report that the judgement relies on was raised since, and its words may repeat that one.
         withhold("reason", "detail")
     if view["type"] == "tombstone" and entry.indicator_id not in known:
         # The reader sees no other report on it, so that it would tell what the hidden one is about.

@@ -17,7 +17,7 @@ from app.domain.times import end_of, start_of
 from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL
 from app.ledger.evidence import EVIDENCE, NAMED, OUTCOMES, evidence_changes, select_evidence_sources
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
-from app.ledger.models import HASH_COLUMNS, LEAF_COLUMNS, REFERENCE_TYPES, SEQ_COLUMNS, LedgerEntry, LedgerHead
+from app.ledger.models import HASH_COLUMNS, JUDGEMENT, JUDGEMENT_TYPES, LEAF_COLUMNS, REFERENCE_TYPES, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, load_head, select_entries
 from app.ledger.verify_actors import verify_actors, verify_proposals
 from app.ledger.verify_reference import is_of_its_record, verify_reference
@@ -53,6 +53,8 @@ class ChainVerifier:
             problems.append(f"{what}: the columns of its report do not agree with its content")
         elif entry.type in REFERENCE_TYPES and not is_of_its_record(entry):
             problems.append(f"{what}: its columns do not agree with its record")
+        elif entry.judgement_id != _judgement_of(entry):
+            problems.append(f"{what}: its columns do not agree with its judgement")
         return problems
 
     def _altered(self, entry: LedgerEntry, body: dict[str, Any], aliases: Mapping[str, str]) -> bool:
@@ -71,6 +73,11 @@ class ChainVerifier:
             # Continue from the stored values; otherwise every entry after an altered one would be reported.
             self.seq[level], self.hashes[level] = stored[0] or self.seq[level] + 1, stored[1] or expected or GENESIS
         return altered
+
+
+def _judgement_of(entry: LedgerEntry) -> UUID | None:
+    """Return which judgement an entry that was not altered is about."""
+    return UUID((entry.detail or {})[JUDGEMENT]["id"]) if entry.type in JUDGEMENT_TYPES else None
 
 
 def _columns_agree(entry: LedgerEntry, report: Report) -> bool:

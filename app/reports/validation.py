@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from app.access.principal import Principal, Scope
 from app.assessment.document import IndicatorIdentity
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
+from app.domain.kinds.base import Kind
 from app.domain.times import day_at, is_after, normalise, time_error
 from app.domain.tlp import LABELS, MAX_LEVEL
 from app.http.problems import FieldProblem, pointer, unknown_code, validate_model
@@ -127,16 +128,15 @@ def _late_observations(times: Mapping[str, str], timezone: str) -> dict[str, str
     return {at: detail for at, text in ends.items() if is_after(text, stated_at, timezone)}
 
 
-def _resolve_days(validated: ValidatedReport, timezone: str, *, replicated: bool) -> BaseModel | FieldProblem:
-    """Return the value with its relative days as dates at the place, or the first date in it that cannot be.
+def resolve_days(kind: Kind[Any], value: BaseModel, stated_on: date, *, replicated: bool) -> BaseModel | FieldProblem:
+    """Return a value with its relative days as dates at the place, or the first date in it that cannot be.
 
     In a replicated report the days may be counted in the zone that the other Lifeline has for the place.
     """
-    kind, stated_on = KINDS[validated.report.kind], day_at(validated.report.stated_at, timezone)
     problem: FieldProblem | None = None
     for days in (0, -1, 1) if replicated else (0,):
         try:
-            resolved: BaseModel = kind.resolve(validated.value, stated_on + timedelta(days=days))
+            resolved: BaseModel = kind.resolve(value, stated_on + timedelta(days=days))
             return resolved
         except PydanticCustomError as error:
             detail, field = error.message(), (error.context or {}).get("field", "")
@@ -245,7 +245,7 @@ def _resolve(
     if not replicated:
         times = {"/stated_at": report.stated_at, "/observed_from": report.observed_from, "/observed_to": report.observed_to}
         errors |= _late_observations({at: text for at, text in times.items() if text is not None}, timezone)
-    value = _resolve_days(each, timezone, replicated=replicated)
+    value = resolve_days(KINDS[report.kind], each.value, day_at(report.stated_at, timezone), replicated=replicated)
     if isinstance(value, FieldProblem):
         errors[value.pointer] = value.detail
     if errors or place is None or source is None or isinstance(value, FieldProblem):

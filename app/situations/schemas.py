@@ -9,6 +9,7 @@ from app.domain.kinds import Imminence, RouteDirections, RouteStatus
 from app.domain.kinds.values import Agreement, Day, WarningOutcome
 from app.domain.times import Timestamp
 from app.http.lists import ListEnvelope
+from app.indicators.judgement_schemas import StandingJudgement
 from app.indicators.schemas import Indicator, PlaceBrief
 from app.situations.urgency import Level
 
@@ -36,6 +37,7 @@ class _Item(BaseModel):
     stated_at: Timestamp = Field(description="When the preferred report was stated.")
     stale: bool = Field(description="Whether the preferred report is older, at `as_of`, than its horizon.")
     source: str = Field(description="Slug of the preferred report's source.")
+    judgement: StandingJudgement | None = Field(description="The judgement beside these figures; null for none.")
     links: dict[str, str] = Field(description="Link to the indicator.")
 
 
@@ -113,9 +115,12 @@ class Reason(BaseModel):
     )
     indicator: str = Field(description="Identifier of the indicator.")
     since: Timestamp = Field(
-        description="When the indicator's preferred report was stated; for `last_route`, `imminent`, `no_delivery` the one that says so."
+        description="When the indicator's preferred report was stated; for `last_route`, `imminent`, `no_delivery` the one that says so; "
+        "if `judged` when the judgement was recorded."
     )
-    judged: bool = Field(description="Whether it rests on an analyst's judgement instead of the assessment.")
+    judged: bool = Field(
+        description="Whether it rests on a judgement that has not lapsed, of the confidence `moderate` or `high`, not on the assessment."
+    )
 
 
 class Situation(BaseModel):

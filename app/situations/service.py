@@ -278,5 +278,6 @@ def _common(document: Document, at: datetime) -> dict[str, Any]:
         "stated_at": document["stated_at"],
         "stale": (until := document["stale_after"]) is not None and datetime.fromisoformat(until) < at,
         "source": document["provenance"]["source"]["slug"],
+        "judgement": document["judgement"],
         "links": {"indicator": document["links"]["self"]},
     }

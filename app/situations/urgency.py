@@ -9,6 +9,7 @@ from uuid import UUID
 
 from typing_extensions import TypeAliasType
 
+from app.assessment.judgements import judged_value, relied_on
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import Risk
 from app.domain.kinds.values import MAX_PEOPLE
@@ -63,14 +64,17 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
     due_dates: list[date] = []
     leads = False
     for kind in KINDS.values():
-        own = [each for each in documents if each["kind"] == kind.name and each["provenance"] is not None]
+        judged = [(each, relied_on(kind, each, at)) for each in documents if each["kind"] == kind.name]
+        own = [(each, judgement) for each, judgement in judged if judgement is not None or each["provenance"] is not None]
+        values = [each["value"] if judgement is None else judged_value(kind, judgement["value"]) for each, judgement in own]
         leads = leads or bool(own)
-        due_dates += [due for each in own if (due := kind.due_date(each["value"])) is not None]
-        for position, risk in kind.risks([each["value"] for each in own], at):
+        due_dates += [due for value in values if (due := kind.due_date(value)) is not None]
+        for position, risk in kind.risks(values, at):
             risks.append(risk)
-            said = own[position]
+            said, judgement = own[position]
             since = times.get(said["assessment"]["basis"].get(risk.figure, ""), said["stated_at"])
-            because.append({"reason": risk.reason, "indicator": said["id"], "since": since, "judged": False})
+            since = since if judgement is None else judgement["recorded_at"]
+            because.append({"reason": risk.reason, "indicator": said["id"], "since": since, "judged": judgement is not None})
     return Urgency(
         level=LEVELS_WORST_FIRST[2 - len({risk.state for risk in risks})] if leads else None,
         because=because,

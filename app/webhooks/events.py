@@ -15,6 +15,8 @@ EVENT_TYPES = {
     "retraction": "org.lifeline.report.retracted.v1",
     "reinstatement": "org.lifeline.report.reinstated.v1",
     "outcome": "org.lifeline.indicator.outcome.v1",
+    "judgement": "org.lifeline.judgement.recorded.v1",
+    "judgement_retraction": "org.lifeline.judgement.retracted.v1",
     "grade": "org.lifeline.source.graded.v1",
 }
 # Data of higher labels leaves only on request with a key: such a delivery is a reference, a link to the change.

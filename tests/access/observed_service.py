@@ -178,6 +178,7 @@ class ObservedService:
         self.hidden: list[tuple[str, str]] = []
         self.proposals: dict[str, str] = {}
         self.drafts: dict[str, str] = {}
+        self.judgements: dict[str, str] = {}
         self.webhook = UNKNOWN
         # Identifiers of what the writer made in order to change or delete it.
         self.made: dict[str, str] = {}
@@ -237,12 +238,27 @@ class ObservedService:
         stock = report("supply_runout", {"scope": "agency_stock"}, sensitivity=high.value, stated_at="2016-07-30", provenance={})
         outcome = {"outcome": "averted", "reason": "a convoy", "report": await self.record(client, stock)}
         await self.post(client, f"/v1/indicators/{indicator}/outcome", outcome)
+        await self.judge(client, indicator, warning, high)
         # Stays open; the next reader of the list sees it.
         change = {"sensitivity": low.value, "reason": "soon"}
         proposal = await self.post(client, f"/v1/reports/{warning}/label", change, 202)
         self.proposals["hidden" if client is self.hider else "visible"] = proposal["id"]
         draft = await self.post(client, "/v1/drafts", bodies[1] | {"sensitivity": high.value, "source": "agency"})
         self.drafts["hidden" if client is self.hider else "visible"] = draft["id"]
+
+    async def judge(self, client: httpx.AsyncClient, indicator: str, report: str, label: Label) -> None:
+        """Judge an indicator three times: correct the first, and retract the last."""
+        sent = _JUDGEMENT | {"reports": [report], "sensitivity": label.value}
+        first, last = [await self.post(client, f"/v1/indicators/{indicator}/judgements", sent) for _ in range(2)]
+        corrected = await self.post(client, f"/v1/judgements/{last['id']}/correction", sent | _REASON)
+        await self.ask(client, "POST", f"/v1/judgements/{first['id']}/correction", json=sent | _REASON)
+        self.judgements["hidden" if client is self.hider else "visible"] = corrected["id"]
+        retracted = await self.post(client, f"/v1/indicators/{indicator}/judgements", sent)
+        await self.post(client, f"/v1/judgements/{retracted['id']}/retraction", _REASON)
+        if client is not self.hider:
+            # Stands, unless a hidden one supersedes it for readers above.
+            standing = await self.post(client, f"/v1/indicators/{indicator}/judgements", sent)
+            self.judgements["visible"] = standing["id"]
 
     async def visible_step(self, visible: list[Body], _: list[Body]) -> None:
         """Write records that all readers see, or that are hidden in both services."""
@@ -298,6 +314,13 @@ class ObservedService:
         body = report(source="envoy", value={"people": 7}) if self.is_twin else report(source="monitor", stated_at="2016-07-02")
         recorded = await self.post(revealer, "/v1/reports", body)
         await self.record(self.writer, report(source="outlet", provenance={"relays": recorded["id"]}))
+        # A judgement relies on it, and says so in its value, its reasons, and the reason of its retraction.
+        told = {"value": {"concept": "trapped", "people": 7 + self.is_twin}, "reasons": f"{self.is_twin}", "sensitivity": "clear"}
+        judged = _JUDGEMENT | told | {"reports": [recorded["id"]]}
+        path = f"/v1/indicators/{recorded['indicator']}/judgements"
+        retracted = await self.post(revealer, path, judged)
+        await self.post(revealer, f"/v1/judgements/{retracted['id']}/retraction", {"reason": f"{self.is_twin}"})
+        await self.post(revealer, path, judged)
         change = {"sensitivity": "red", "reason": "names"}
         await self.post(revealer, f"/v1/reports/{recorded['id']}/label", change)
         warning = await self.record(self.writer, report("supply_runout", provenance={}))
@@ -404,7 +427,7 @@ class ObservedService:
 
     async def write_everything(self, hidden: "ObservedService") -> None:
         """Send every write of the OpenAPI document: good, again, by key, wrong, as dry run; to visible, hidden and unknown records."""
-        self.drafts["hidden"] = hidden.drafts["hidden"]
+        self.drafts["hidden"], self.judgements["hidden"] = hidden.drafts["hidden"], hidden.judgements["hidden"]
         for path, operations in self.document["paths"].items():
             for method in operations.keys() - {"get", "parameters"}:
                 bodies = WRITES[method.upper(), path]
@@ -436,6 +459,7 @@ class ObservedService:
         named = {
             "/v1/reports/{id}": (self.visible[-1][0], hidden.hidden[-1][0], UNKNOWN),
             "/v1/indicators/{id}": (self.visible[-1][1], hidden.hidden[-1][1], UNKNOWN),
+            "/v1/judgements/{id}": (self.judgements["visible"], self.judgements["hidden"], UNKNOWN),
             "/v1/label-proposals/{id}": (self.proposals["visible"], hidden.proposals["hidden"], UNKNOWN),
             "/v1/drafts/{id}": (self.drafts["visible"], self.drafts["hidden"], UNKNOWN),
             "/v1/places/{slug}": ("oldtown", "nowhere"),
@@ -474,6 +498,7 @@ class ObservedService:
             "/v1/reports": reports, "/v1/alerts": reports, "/v1/indicators": indicators, "/v1/situations": ("oldtown", "country"),
             "/v1/places": ("oldtown",), "/v1/sources": ("nurse", "agency"), "/v1/routes": ("north-road",),
             "/v1/webhooks": (self.webhook, UNKNOWN), "/v1/keys": (UNKNOWN,), "/v1/drafts": (self.drafts["visible"], self.drafts["hidden"]),
+            "/v1/judgements": (self.judgements["visible"], self.judgements["hidden"]),
         }  # fmt: skip
         if path.startswith("/ogc/"):
             kinds = ("trapped_population_point", "supply_runout_point", "route_closure_line")
@@ -557,6 +582,7 @@ class ObservedService:
 
 
 _REASON = {"reason": "a reason"}
+_JUDGEMENT = {"value": {"supply": "food", "state": "low"}, "likelihood": "likely", "confidence": "high", "reasons": "seen"}
 _ARTICLE = {"text": "Ten people are trapped in Old town.", "publisher": "outlet", "published_at": "2016-07-31"}
 _KEY = {"name": "a", "organisation": "visible", "scopes": ["read"], "clearance": "green"}
 # For each write of the OpenAPI document a body, and another for the same Idempotency-Key; None where it takes none.
@@ -571,6 +597,9 @@ WRITES: dict[tuple[str, str], tuple[Any, Any]] = {
     ("POST", "/v1/reports/{id}/retraction"): (_REASON, {"reason": "another"}),
     ("POST", "/v1/reports/{id}/reinstatement"): (_REASON, {"reason": "another"}),
     ("POST", "/v1/reports/{id}/label"): (_REASON | {"sensitivity": "clear"}, _REASON | {"sensitivity": "green"}),
+    ("POST", "/v1/indicators/{id}/judgements"): (_JUDGEMENT, _JUDGEMENT | {"confidence": "low"}),
+    ("POST", "/v1/judgements/{id}/correction"): (_JUDGEMENT | _REASON, _JUDGEMENT | _REASON | {"confidence": "low"}),
+    ("POST", "/v1/judgements/{id}/retraction"): (_REASON, {"reason": "another"}),
     ("POST", "/v1/indicators/{id}/outcome"): (_REASON | {"outcome": "unknown"}, _REASON | {"outcome": "averted"}),
     ("POST", "/v1/label-proposals/{id}/confirmation"): (None, None),
     ("POST", "/v1/drafts"): (report(value={"people": 79}), report(value={"people": 80})),

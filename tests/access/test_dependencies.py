@@ -32,7 +32,9 @@ NEEDS: dict[str, tuple[Scope, ...] | None] = {
             "GET /ogc/collections/{collection}/items", "GET /ogc/collections/{collection}/items/{feature}", "GET /ogc/collections",
             "GET /ogc/conformance", "GET /v1/routes", "GET /v1/routes/{slug}", "GET /v1/me", "GET /metrics",
             "GET /v1/ledger/checkpoint", "GET /v1/ledger/tile/{height}/{number}", "GET /v1/ledger/tile/entries/{number}",
-            "GET /v1/reports/{id}.tlog-proof", "GET /v1/reports/{id}.tlog-entry",
+            "GET /v1/reports/{id}.tlog-proof", "GET /v1/reports/{id}.tlog-entry", "GET /v1/judgements/{id}/provenance",
+            "GET /v1/judgements/{id}.tlog-proof", "GET /v1/judgements/{id}.tlog-entry", "GET /v1/judgements/{id}",
+            "GET /v1/indicators/{id}/judgements",
         )
     ),
     **dict.fromkeys(
@@ -57,7 +59,8 @@ NEEDS: dict[str, tuple[Scope, ...] | None] = {
         (
             "POST /v1/indicators/{id}/outcome", "POST /v1/sources/{slug}/grades", "POST /v1/reports/{id}/label", "GET /v1/label-proposals",
             "POST /v1/label-proposals/{id}/confirmation", "POST /v1/places", "POST /v1/sources", "POST /v1/routes",
-            "PATCH /v1/places/{slug}", "PATCH /v1/sources/{slug}", "PATCH /v1/routes/{slug}",
+            "PATCH /v1/places/{slug}", "PATCH /v1/sources/{slug}", "PATCH /v1/routes/{slug}", "POST /v1/indicators/{id}/judgements",
+            "POST /v1/judgements/{id}/correction", "POST /v1/judgements/{id}/retraction",
         ),
         (CURATE,),
     ),

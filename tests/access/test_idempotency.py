@@ -23,6 +23,7 @@ from tests.support.openapi import DOCUMENT
 
 HEADER = "Idempotency-Key"
 
+JUDGEMENT = {"value": {"supply": "food", "state": "low"}, "likelihood": "likely", "confidence": "low", "reasons": "seen"}
 # By path of the OpenAPI document: a valid body, and another one.
 POSTS: dict[str, tuple[Any, Any]] = {
     "/v1/reports": (report(source="envoy"), report(source="envoy", value={"people": 1})),
@@ -30,6 +31,9 @@ POSTS: dict[str, tuple[Any, Any]] = {
     "/v1/reports/{id}/retraction": ({"reason": "withdrawn"}, {"reason": "withdrawn by the source"}),
     "/v1/reports/{id}/reinstatement": ({"reason": "said after all"}, {"reason": "said again"}),
     "/v1/indicators/{id}/outcome": ({"outcome": "averted", "reason": "a convoy"}, {"outcome": "materialised", "reason": "no convoy"}),
+    "/v1/indicators/{id}/judgements": (JUDGEMENT, JUDGEMENT | {"reasons": "heard"}),
+    "/v1/judgements/{id}/correction": (JUDGEMENT | {"reason": "misread"}, JUDGEMENT | {"reason": "misheard"}),
+    "/v1/judgements/{id}/retraction": ({"reason": "withdrawn"}, {"reason": "withdrawn by the analyst"}),
     "/v1/reports/{id}/label": ({"sensitivity": "red", "reason": "names"}, {"sensitivity": "amber", "reason": "names"}),
     "/v1/sources/{slug}/grades": ({"reliability": "C", "reason": "was wrong"}, {"reliability": "D", "reason": "was wrong"}),
     "/v1/places": ({"slug": "new", "name": "New"}, {"slug": "newer", "name": "New"}),
@@ -58,7 +62,7 @@ KEPT = [(engine, each) for engine in ("sqlite", "postgresql") for each in CASES 
 
 @pytest.fixture
 async def recorded(client: httpx.AsyncClient, reference: Reference) -> dict[str, str]:
-    """Record a report with a warning, one that shows its outcome, and a draft, and return their identifiers and that of the indicator."""
+    """Record a warning, a report that shows its outcome, a draft and a judgement; return their identifiers and that of the indicator."""
     made = (await client.post("/v1/reports", json=report("supply_runout"))).json()
     state = {"supply": "food", "state": "resupplied"}
     seen = (
@@ -67,7 +71,9 @@ async def recorded(client: httpx.AsyncClient, reference: Reference) -> dict[str,
     drafted = (await client.post("/v1/drafts", json=report())).json()
     gone = (await client.post("/v1/reports", json=report(value={"people": 7}))).json()["id"]
     await client.post(f"/v1/reports/{gone}/retraction", json={"reason": "withdrawn"})
-    return {"report": made["id"], "indicator": made["indicator"], "seen": seen["id"], "draft": drafted["id"], "gone": gone}
+    judged = (await client.post(f"/v1/indicators/{made['indicator']}/judgements", json=JUDGEMENT)).json()["id"]
+    names = {"report": made["id"], "indicator": made["indicator"], "seen": seen["id"], "draft": drafted["id"], "gone": gone}
+    return names | {"judgement": judged}
 
 
 def fill(path: str, body: Any, recorded: dict[str, str]) -> tuple[str, Any]:
@@ -77,7 +83,7 @@ def fill(path: str, body: Any, recorded: dict[str, str]) -> tuple[str, Any]:
     if path.endswith("/outcome"):
         body = body | {"report": recorded["seen"]}
         return path.replace("{id}", recorded["indicator"]), body
-    name = "draft" if path.startswith("/v1/drafts") else "report"
+    name = next((each for each in ("draft", "judgement", "indicator") if path.startswith(f"/v1/{each}s")), "report")
     return path.replace("{id}", recorded[name]).replace("{slug}", "agency"), body
 
 

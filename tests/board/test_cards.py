@@ -109,6 +109,7 @@ def test_figures_are_credited_to_the_reports_that_give_them() -> None:
     basis = {"people": "lead", "people_low": "other", "people_high": "lead"}
     assessment = {"basis": basis, "newest_sound_at": None}
     assessed = {"kind": "trapped_population", "place": {"slug": "a"}, "provenance": {}, "value": value, "assessment": assessment}
+    assessed["judgement"] = None
     records = RECORDS | {"indicators": {"1": assessed}, "reports": {"other": {"source": "t", "stated_at": "2016-07-25"}}}
     (shown,) = build_card(situation(people=[trapped(**value)]), records, localization_for("en")).people
     assert shown.source == "Agency"

@@ -455,3 +455,47 @@ async def test_draft_comes_back_as_it_was_typed(desk: httpx.AsyncClient) -> None
     again = typed | {"etag": html.unescape(etag[1]), "stated_at": "2016-07-27", "do": "send"}
     assert (await send(desk, found[0], again)).headers["location"] == "/desk/drafts"
     assert filled_in((await desk.get(found[0])).text)["value.runs_out"] == "in two to three weeks"
+
+
+async def test_judgement_is_recorded_corrected_and_withdrawn_by_form(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    said = await post(client, **report(value={"people": 300000}))
+    path = f"/desk/indicators/{said['indicator']}/judgement"
+    assert f'href="{path}"' in (await desk.get("/places/oldtown?now=true")).text
+    page = (await desk.get(path)).text
+    assert 'value="trapped" selected' in page
+    fields = {"value.concept": "trapped", "value.people": "250,000", "likelihood": "likely", "confidence": "moderate"}
+    missing = await send(desk, path, fields | {"do": "send"})
+    assert missing.status_code == 422
+    assert 'href="#f-reasons"' in missing.text
+    fields |= {"reasons": "the registers", "reports": said["id"], "valid_until": "31 December 2035", "sensitivity": "clear"}
+    sent = await send(desk, path, fields | {"do": "send"})
+    assert sent.status_code == 303, re.findall(r"<li>.*?</li>", sent.text.partition('id="problems"')[2][:2000])
+    assert sent.headers["location"] == f"{path}?done=recorded"
+    standing = (await client.get(f"/v1/indicators/{said['indicator']}")).json()["judgement"]
+    assert (standing["value"]["people"], standing["reports"], standing["valid_until"]) == (250000, [said["id"]], "2035-12-31")
+    # Marked wherever the figure is shown; how probable it is and how good its basis is are in no one sentence.
+    # As of now: without it, the board shows 2016, before the judgement.
+    for shown in ("/?now=true", "/?wall=1&now=true", "/places/oldtown?now=true"):
+        text = (await desk.get(shown)).text
+        assert '<span class="tag">Judgement</span> 250,000' in text, shown
+    assert "<dt>Likelihood</dt><dd>likely</dd>" in (await desk.get("/places/oldtown?now=true")).text
+    form = (await desk.get(path)).text
+    assert 'value="250000"' in form
+    assert 'value="high"' in form
+    assert "<dd>moderate confidence</dd>" in form
+    changed = fields | {"value.people": "260000", "judgement": standing["id"]}
+    assert (await send(desk, path, changed | {"do": "correction"})).status_code == 422
+    assert (await send(desk, path, changed | {"do": "correction", "reason": "misread"})).headers["location"] == f"{path}?done=correction"
+    corrected = (await client.get(f"/v1/indicators/{said['indicator']}")).json()["judgement"]
+    assert corrected["value"]["people"] == 260000
+    withdrawn = await send(desk, path, {"do": "retraction", "reason": "wrong", "judgement": corrected["id"]})
+    assert withdrawn.headers["location"] == f"{path}?done=retraction"
+    assert (await client.get(f"/v1/indicators/{said['indicator']}")).json()["judgement"] is None
+
+
+async def test_judging_takes_the_scope_curate(
+    anonymous: httpx.AsyncClient, reference: Reference, client: httpx.AsyncClient, make_key: MakeKey
+) -> None:
+    said = await post(client, **report())
+    reporter = await sign_in(anonymous, make_key, Scope.READ, Scope.REPORT)
+    assert (await reporter.get(f"/desk/indicators/{said['indicator']}/judgement")).status_code == 403

@@ -28,9 +28,9 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
     return signing_settings(settings, tmp_path)
 
 
-async def proved(client: httpx.AsyncClient, report_id: str, **params: str) -> tuple[Checkpoint, dict[str, Any]]:
+async def proved(client: httpx.AsyncClient, report_id: str, what: str = "reports", **params: str) -> tuple[Checkpoint, dict[str, Any]]:
     """Return the checkpoint that a report is proved by and its entry, after verifying that it is."""
-    proof, entry = [await client.get(f"/v1/reports/{report_id}.{name}", params=params) for name in ("tlog-proof", "tlog-entry")]
+    proof, entry = [await client.get(f"/v1/{what}/{report_id}.{name}", params=params) for name in ("tlog-proof", "tlog-entry")]
     assert (proof.status_code, entry.status_code) == (200, 200), (proof.text, entry.text)
     head, _, note = proof.text.partition("\n\n")
     version, index, *path = head.split("\n")
@@ -54,6 +54,32 @@ def entries_of(tile: bytes) -> list[bytes]:
         found.append(tile[2 : 2 + length])
         tile = tile[2 + length :]
     return found
+
+
+@sqlite_only
+async def test_judgement_is_proved_until_a_report_it_relies_on_is_hidden(
+    client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
+) -> None:
+    said = await post(client, **report())
+    sent = {
+        "value": {"concept": "trapped", "people": 5},
+        "likelihood": "likely",
+        "confidence": "low",
+        "reasons": "x",
+        "sensitivity": "green",
+    }
+    judged = await post(client, f"/v1/indicators/{said['indicator']}/judgements", **sent | {"reports": [said["id"]]})
+    checkpoint, entry = await proved(client, judged["id"], "judgements")
+    assert (checkpoint.origin.rpartition("/")[2], entry["detail"]["judgement"]["id"]) == ("green", judged["id"])
+    checkpoint, _ = await proved(client, judged["id"], "judgements", clearance="red")
+    assert checkpoint.origin.endswith("/red")
+    green, public = await make_client(clearance=Label.GREEN), await make_client(clearance=Label.CLEAR)
+    await proved(green, judged["id"], "judgements")
+    await post(client, f"/v1/reports/{said['id']}/label", sensitivity="red", reason="names")
+    for reader in (green, public):
+        for ending in ("tlog-proof", "tlog-entry"):
+            assert (await reader.get(f"/v1/judgements/{judged['id']}.{ending}")).status_code == 404
+    await proved(client, judged["id"], "judgements", clearance="red")
 
 
 @mostly_sqlite

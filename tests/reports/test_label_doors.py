@@ -190,9 +190,9 @@ DOORS: dict[str, tuple[Callable[[Attacker], Awaitable[None]], ...]] = {
 # Doors that find an earlier report in the database; the others are tried on SQLite only.
 RECOGNISING = {by_draft, by_sending_again, by_import, by_full_import}
 # Collections whose operations write no report.
-OTHER = {"keys", "places", "routes", "sources", "webhooks", "witness"}
-# Operations on drafts that record nothing.
-NO_DOORS = {"/v1/drafts/from-text", "/v1/drafts/preview", "/v1/drafts/{id}/rejection"}
+OTHER = {"judgements", "keys", "places", "routes", "sources", "webhooks", "witness"}
+# Operations that record no report: on drafts, and of judgements, whose labels are tested with them.
+NO_DOORS = {"/v1/indicators/{id}/judgements", "/v1/drafts/from-text", "/v1/drafts/preview", "/v1/drafts/{id}/rejection"}
 
 
 @sqlite_only

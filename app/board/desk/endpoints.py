@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from app.access.principal import Scope
 from app.board.desk.drafts import article_page, drafts_page
+from app.board.desk.judgements import judgement_page
 from app.board.desk.records import add_from, record_page, records_page
 from app.board.desk.reports import report_page, today_page
 from app.board.desk.session import STATEMENT, DeskDep
@@ -52,6 +53,13 @@ async def correction(desk: DeskDep, id: UUID) -> Response:  # noqa: A002 - as in
 async def report(desk: DeskDep, id: UUID, done: Done = "") -> Response:  # noqa: A002 - as in the API
     """Show a statement, and amend it."""
     return await report_page(desk, str(id), done)
+
+
+@router.get("/indicators/{id}/judgement")
+@router.post("/indicators/{id}/judgement")
+async def judgement(desk: DeskDep, id: UUID, done: Done = "") -> Response:  # noqa: A002 - as in the API
+    """Judge an indicator."""
+    return await judgement_page(desk, str(id), done)
 
 
 @router.get("/drafts")

@@ -22,7 +22,8 @@ NONE_OF_THESE = "none_of_these"
 Members = Mapping[str, str]
 COLLECTIONS = {"place": "places", "source": "sources", "route": "routes", "via": "sources", "origin": "sources", "parent": "places"}
 COLLECTIONS |= {"successor_of": "places", "publisher": "sources"}
-_LONG = frozenset({"quote", "reason", "text", "geometry", "codes", "names"})
+_DAYS = frozenset({"observed_from", "observed_to", "valid_from", "valid_to", "valid_until", "since"})
+_LONG = frozenset({"quote", "reason", "reasons", "alternatives", "text", "geometry", "codes", "names"})
 _MORE = frozenset({"origin", "method", "language", "licence", "title", "observed_from", "observed_to", "relays"})
 
 
@@ -117,6 +118,8 @@ def field_label(name: str, locale: Localization, kind: str = "") -> str:
 def _option_label(name: str, code: Any, locale: Localization, kind: str) -> str:
     if name == "sensitivity":
         return f"TLP:{code.upper().replace('_', '+')} \u2013 {label_for(f'meaning_{code}', locale)}"
+    if name in ("likelihood", "confidence"):
+        return label_for(f"{name}_{code}", locale)
     if name in ("credibility", "reliability"):
         return f"{code} \u2013 {label_for(f'{name}_{code}', locale)}"
     return label_for(str(code), locale, kind)
@@ -149,7 +152,7 @@ def _type(name: str, annotation: Any, codes: Sequence[Any]) -> str:
         return "flag"
     if annotation is int:
         return "number"
-    if annotation is date or name.endswith("_at") or name in ("observed_from", "observed_to", "valid_from", "valid_to", "since"):
+    if annotation is date or name.endswith("_at") or name in _DAYS:
         return "day"
     return "long" if name in _LONG else "text"
 

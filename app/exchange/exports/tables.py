@@ -88,6 +88,13 @@ def indicator_columns(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
         column("provenance.directness", "#meta+directness"),
         column("provenance.origin.slug", "#meta+origin+code"),
         *_BASIS,
+        column("judgement.value", "#meta+judgement+value", "json"),
+        column("judgement.likelihood", "#meta+judgement+likelihood"),
+        column("judgement.confidence", "#meta+judgement+confidence"),
+        column("judgement.lapsed", "#status+judgement+lapsed", "boolean"),
+        column("judgement.valid_until", "#date+judgement+end", "date"),
+        column("judgement.recorded_at", "#date+judgement+recorded", "time"),
+        column("judgement.id", "#meta+judgement+id"),
         column("sensitivity", "#meta+tlp"),
         column("links.self", "#meta+link"),
     )

@@ -1,4 +1,4 @@
-"""Render the provenance of a report in W3C PROV: PROV-JSON (W3C member submission, 2013) and JSON-LD with PROV-O terms.
+"""Render the provenance of a report or judgement in W3C PROV: PROV-JSON (W3C member submission, 2013) and JSON-LD with PROV-O terms.
 
 The report is an entity attributed to its source. Its statement and its recording are activities; the recording organisation is an
 agent. The document, the outlets that relayed it, the report that it repeats and what its source relies on are what the report was
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from app.assessment.envelope import METHOD
 from app.reference.records import SourceRecord
 
-_NAMESPACES = ("report", "source", "organisation", "document", "activity", "indicator")
+_NAMESPACES = ("report", "judgement", "source", "organisation", "document", "activity", "indicator")
 PREFIXES = {"lifeline": "urn:lifeline:"} | {name: f"urn:lifeline:{name}:" for name in _NAMESPACES}
 _XSD = "http://www.w3.org/2001/XMLSchema#"
 
@@ -21,9 +21,47 @@ _XSD = "http://www.w3.org/2001/XMLSchema#"
 Relation = tuple[str, dict[str, Any]]
 
 
-def _elements(
-    report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str], origin: SourceRecord | None
-) -> dict[str, dict[str, dict[str, Any]]]:
+Elements = dict[str, dict[str, dict[str, Any]]]
+# The content of a document of PROV.
+Provenance = tuple[Elements, list[Relation]]
+
+
+def report_provenance(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str], origin: SourceRecord | None) -> Provenance:
+    """Return the provenance of a report as served; `vias` has the names of the outlets that relayed it, by slug."""
+    return _elements(report, source, vias, origin), list(_relations(report, source, vias, origin))
+
+
+def judgement_provenance(judgement: Mapping[str, Any]) -> Provenance:
+    """Return the provenance of a judgement as served: its analyst's organisation, and the reports that it was derived from."""
+    id_, indicator = judgement["id"], f"indicator:{judgement['indicator']}"
+    entity, recording = f"judgement:{id_}", f"activity:recording-{id_}"
+    described = {"prov:label": f"Judgement on {judgement['kind']}, {judgement['place']}"}
+    described |= {f"lifeline:{name}": judgement[name] for name in ("likelihood", "confidence", "status", "sensitivity")}
+    elements: Elements = {
+        "entity": {entity: described, indicator: {"prov:label": "The assessment of the standing reports"}},
+        "agent": {_organisation(judgement): {"prov:label": judgement["recorded_by"], "prov:type": "prov:Organization"}},
+        "activity": {recording: {"prov:startTime": judgement["recorded_at"], "prov:endTime": judgement["recorded_at"]}},
+    }
+    relations: list[Relation] = [
+        ("wasAttributedTo", {"prov:entity": entity, "prov:agent": _organisation(judgement)}),
+        ("wasAssociatedWith", {"prov:activity": recording, "prov:agent": _organisation(judgement)}),
+        ("wasGeneratedBy", {"prov:entity": entity, "prov:activity": recording, "prov:time": judgement["recorded_at"]}),
+        ("used", {"prov:activity": recording, "prov:entity": indicator}),
+    ]
+    for report in judgement["reports"]:
+        elements["entity"][f"report:{report}"] = {}
+        relations.append(_derived(entity, f"report:{report}", "prov:PrimarySource"))
+    if judgement["corrects"]:
+        elements["entity"][f"judgement:{judgement['corrects']}"] = {}
+        relations.append(_derived(entity, f"judgement:{judgement['corrects']}", "prov:Revision"))
+    if end := judgement["retraction"]:
+        elements["activity"][f"activity:retraction-{id_}"] = {"prov:label": end["reason"]}
+        invalidated = {"prov:entity": entity, "prov:activity": f"activity:retraction-{id_}", "prov:time": end["recorded_at"]}
+        relations.append(("wasInvalidatedBy", invalidated))
+    return elements, relations
+
+
+def _elements(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str], origin: SourceRecord | None) -> Elements:
     id_, provenance = report["id"], report["provenance"]
     stated_at = report["stated_at"] if len(report["stated_at"]) > len("2016-08-01") else f"{report['stated_at']}T00:00:00Z"
     entities: dict[str, dict[str, Any]] = {
@@ -133,12 +171,12 @@ def _typed(name: str, value: Any) -> Any:
     return {"$": value, "type": "xsd:anyURI"} if name == "prov:location" else value
 
 
-def prov_json(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str], origin: SourceRecord | None) -> dict[str, Any]:
-    """Render a report as served; `vias` has the names of the outlets that relayed it, by slug."""
+def prov_json(provenance: Provenance) -> dict[str, Any]:
+    """Render as PROV-JSON."""
     document: dict[str, Any] = {"prefix": {**PREFIXES, "xsd": _XSD}}
-    for class_, elements in _elements(report, source, vias, origin).items():
+    for class_, elements in provenance[0].items():
         document[class_] = {id_: {name: _typed(name, value) for name, value in each.items()} for id_, each in elements.items()}
-    for number, (name, arguments) in enumerate(_relations(report, source, vias, origin), 1):
+    for number, (name, arguments) in enumerate(provenance[1], 1):
         document.setdefault(name, {})[f"_:r{number}"] = {key: _typed(key, value) for key, value in arguments.items()}
     return document
 
@@ -173,15 +211,15 @@ CONTEXT: dict[str, Any] = {
 }
 
 
-def prov_jsonld(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str], origin: SourceRecord | None) -> dict[str, Any]:
+def prov_jsonld(provenance: Provenance) -> dict[str, Any]:
     """Render the same as JSON-LD with PROV-O terms; the context is included, so that parsing needs no network."""
     nodes: dict[str, dict[str, Any]] = {}
-    for class_, elements in _elements(report, source, vias, origin).items():
+    for class_, elements in provenance[0].items():
         for id_, each in elements.items():
             properties = {_RENAMED.get(name, name): value for name, value in each.items() if name != "prov:type"}
             types = [f"prov:{class_.capitalize()}", *([each["prov:type"]] if "prov:type" in each else [])]
             nodes[id_] = {"@id": id_, "@type": types, **properties}
-    for name, arguments in _relations(report, source, vias, origin):
+    for name, arguments in provenance[1]:
         property_, subject, object_, time = _PROPERTIES[arguments.get("prov:type", name)]
         node = nodes[arguments[subject]]
         node.setdefault(property_, []).append(arguments[object_])

@@ -20,6 +20,7 @@ from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL, Label
 from app.exchange.replication.entry_schema import Entry, parse_entry
+from app.exchange.replication.judgements import JudgementApplier
 from app.exchange.replication.queries import is_recorded, is_stated, last_label_elsewhere
 from app.exchange.replication.reference import apply_records
 from app.exchange.replication.results import ApplyResult, AuthorFor, within_report
@@ -44,9 +45,7 @@ class EntryApplier:
     """Applies all entries of an upstream in order. For `requester`, the key that sent them, entries above its clearance are absent."""
 
     def __init__(self, author_for: AuthorFor, settings: Settings, requester: Principal | None = None) -> None:
-        self._author_for = author_for
-        self._requester = requester
-        self._settings = settings
+        self._author_for, self._requester, self._settings = author_for, requester, settings
         # Identifiers of the upstream that differ here: of indicators whose place was added on both sides,
         # and of reports whose identifier belongs to a report that the requester must not know of.
         self._local_identifiers: dict[UUID, UUID] = {}
@@ -185,9 +184,9 @@ class EntryApplier:
             "retraction": self._retract,
             "reinstatement": self._reinstate,
             "outcome": self._add_outcome,
+            **JudgementApplier(self._settings, self._local).by_type,
             "grade": self._add_grade,
-            "label": self._change_label,
-            "tombstone": self._change_label,
+            **dict.fromkeys(("label", "tombstone"), self._change_label),
         }[entry.type]
         try:
             added = await apply(session, caller, entry)

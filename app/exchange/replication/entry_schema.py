@@ -12,7 +12,7 @@ from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
-from app.ledger.models import REFERENCE_TYPES
+from app.ledger.models import JUDGEMENT_TYPES, REFERENCE_TYPES
 from app.reference.schemas import Grade
 from app.reports.labels import REASON_WITHHELD
 from app.reports.schemas import Reason, WarningOutcome
@@ -27,6 +27,8 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "grade": ("source", "detail.reliability", "reason", "recorded_at"),
     "label": ("report_id", "recorded_at"),
     "tombstone": ("report_id", "recorded_at"),
+    "judgement": ("detail.judgement.kind", "detail.judgement.place", "recorded_at"),
+    "judgement_retraction": ("detail.judgement", "reason", "recorded_at"),
     **dict.fromkeys(REFERENCE_TYPES, ("detail.record", "recorded_at")),
     "withheld": (),
     # Confirmed where it was made, by keys of that service.
@@ -51,7 +53,20 @@ class _Report(BaseModel):
     drafted_by: str | None = None
 
 
+class _Judgement(BaseModel):
+    """The fields of a judgement that are read here; the other ones are validated when it is recorded."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: UUID
+    kind: str | None = None
+    place: str | None = None
+    reports: list[UUID] = []
+
+
 class _Detail(BaseModel):
+    judgement: _Judgement | None = None
+    corrects: UUID | None = None
     supersedes: UUID | None = None
     sensitivity: Label | None = None
     outcome: WarningOutcome | None = None
@@ -86,7 +101,9 @@ class Entry(BaseModel):
 
     @property
     def is_withheld(self) -> bool:
-        """Return whether everything about its report is withheld."""
+        """Return whether everything about its report or judgement is withheld."""
+        if self.type in JUDGEMENT_TYPES:
+            return self.detail.judgement is None
         return self.type in ("withheld", "proposal") or (self.type in _ABOUT_REPORT and self.report_id is None)
 
     @property

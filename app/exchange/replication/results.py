@@ -39,6 +39,8 @@ class ApplyResult:
             self.unknown[entry.type] += 1
         elif entry.report is not None and entry.report.kind not in KINDS:
             self.unknown[entry.report.kind] += 1
+        elif (kind := entry.detail.judgement and entry.detail.judgement.kind) and kind not in KINDS:
+            self.unknown[kind] += 1
         else:
             return True
         return False

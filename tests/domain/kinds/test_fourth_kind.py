@@ -172,12 +172,17 @@ async def test_fourth_kind_is_shown_wherever_the_others_are(database_url: str, c
                     "stated_at": f"{stated}T00:00:00Z",
                     "stale": False,
                     "source": "agency",
+                    "judgement": None,
                     "links": {"indicator": link},
                 }
             ]
             warnings = (await client.get("/v1/warnings")).json()["items"]
             fourth = [each for each in warnings if each["indicator"]["kind"] == "health_attack"]
             assert [(each["due"], each["days_left"], each["past_due"]) for each in fourth] == [(due, 1, False)]
+
+            judged = {"value": warning["value"] | {"attacks": 3}, "likelihood": "likely", "confidence": "low", "reasons": "x"}
+            answer = await client.post(f"{link}/judgements", json=judged)
+            assert (answer.status_code, answer.json()["lapsed"]) == (201, False), answer.text
 
             # The board puts the place first, because people there are short of care; the other has been silent since 2016.
             board = (await client.get("/")).text

@@ -20,7 +20,7 @@ async def test_apply_passes_over_unknown_types_and_kinds(database: Database) -> 
     identifier = "01a22b6f-8d86-77a2-9a48-02820b589666"
     report = {"id": identifier, "kind": "weather", "sensitivity": "clear"}
     about_report = {"report_id": identifier, "indicator": identifier, "report": report, "recorded_at": "2016-07-01", "recorded_by": "one"}
-    entries = [{"type": "judgement", "recorded_by": "one"}, *({"type": each, **about_report} for each in ("report", "correction", "label"))]
+    entries = [{"type": "forecast", "recorded_by": "one"}, *({"type": each, **about_report} for each in ("report", "correction", "label"))]
     async with database.write() as session:
         result = await EntryApplier(author_for, Settings()).apply(session, entries)
-    assert (result.refused, result.added, result.unknown) == ([], {}, {"judgement": 1, "weather": 3})
+    assert (result.refused, result.added, result.unknown) == ([], {}, {"forecast": 1, "weather": 3})

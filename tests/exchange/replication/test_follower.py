@@ -94,6 +94,20 @@ async def test_follower_copies_everything_once_with_its_identifiers(
             assert (await client.patch(path, json=body)).status_code == 200
         assert (await pull(mirror, lifeline)).added == {"place": 2, "source": 1, "route": 1}
         assert await stored_assessments(mirror) == await stored_assessments(database_url)
+        judged = (await client.get("/v1/reports?place=street")).json()["items"][0]
+        body: dict[str, Any] = {"value": judged["value"], "likelihood": "likely", "confidence": "high", "reasons": "x"}
+        body |= {"reports": [judged["id"]], "sensitivity": "amber"}
+        first_one, second = [(await client.post(f"/v1/indicators/{judged['indicator']}/judgements", json=body)).json() for _ in range(2)]
+        assert (await client.post(f"/v1/judgements/{second['id']}/correction", json=body | {"reason": "y"})).status_code == 201
+        assert (await pull(mirror, lifeline)).added == {"judgement": 3}
+        assert await stored_assessments(mirror) == await stored_assessments(database_url)
+        again = await pull(mirror, lifeline, restart=True)
+        assert again.added == {}
+        corrected = (await client.get(f"/v1/indicators/{judged['indicator']}")).json()["judgement"]
+        assert corrected["id"] not in (first_one["id"], second["id"])
+        assert (await client.post(f"/v1/judgements/{corrected['id']}/retraction", json={"reason": "z"})).status_code == 201
+        assert (await pull(mirror, lifeline)).added == {"judgement_retraction": 1}
+        assert await stored_assessments(mirror) == await stored_assessments(database_url)
         assert await verification_problems(mirror) == []
 
 
@@ -143,8 +157,8 @@ async def test_two_followers_of_each_other_copy_each_entry_once(
         async with serving(ours) as lifeline:
             there = await pull(theirs, lifeline)
         rounds.append((sum(here.added.values()), sum(there.added.values())))
-    # Each applies the seven entries of the other once, and recognises its own.
-    assert rounds == [(7, 7), (0, 0)]
+    # Each applies the nine entries of the other once, and recognises its own.
+    assert rounds == [(9, 9), (0, 0)]
 
 
 async def _add_entries(lifeline: AsyncLifeline, slug: str) -> None:
@@ -162,6 +176,9 @@ async def _add_entries(lifeline: AsyncLifeline, slug: str) -> None:
     body = {"outcome": "averted", "reason": "a convoy", "report": second.id}
     assert (await http.post(f"/v1/indicators/{first.indicator}/outcome", json=body)).status_code == 201
     await lifeline.send(report(place=f"{slug}-town", source=f"{slug}-agency"))
+    judgement = {"value": {"supply": "food", "state": "low"}, "likelihood": "likely", "confidence": "high", "reasons": "x"}
+    judged = (await lifeline.judge(first.indicator, judgement | {"reports": [second.id]})).model_dump()
+    await lifeline.retract_judgement(judged["id"], "y")
 
 
 async def test_follower_keeps_local_amendments_and_stops_at_bad_cursor(

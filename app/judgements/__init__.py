@@ -1,0 +1,1 @@
+"""Judgements: what an analyst concludes about an indicator."""

@@ -1,0 +1,302 @@
+"""Judgements beside the assessment: they lapse, are superseded, corrected and retracted, and are seen by their label."""
+
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from app.access.principal import Scope
+from app.assessment.keeping import keep_steps
+from app.domain.times import rfc3339, utc_now
+from app.domain.tlp import Label
+from app.operations.verify import verify_all
+from app.settings import Settings
+from app.storage.database import Database
+from tests.support.factories import Reference, post, report
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
+
+
+def judgement(**more: Any) -> dict[str, Any]:
+    """Return a valid judgement on the indicator of `report()`, labelled `clear`."""
+    return {
+        "value": {"concept": "trapped", "people": 250000},
+        "likelihood": "likely",
+        "confidence": "moderate",
+        "reasons": "the registration was complete",
+        "sensitivity": "clear",
+    } | more
+
+
+async def judge(client: httpx.AsyncClient, indicator: str, **more: Any) -> dict[str, Any]:
+    """Record a judgement, and return it."""
+    return await post(client, f"/v1/indicators/{indicator}/judgements", **judgement(**more))
+
+
+async def get(client: httpx.AsyncClient, path: str, **params: Any) -> dict[str, Any]:
+    answer = await client.get(path, params=params)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def standing(client: httpx.AsyncClient, indicator: str, **params: Any) -> dict[str, Any] | None:
+    """Return the judgement that an indicator shows, the same by itself and in lists."""
+    alone = (await get(client, f"/v1/indicators/{indicator}", **params))["judgement"]
+    listed = {each["id"]: each["judgement"] for each in (await get(client, "/v1/indicators", **params))["items"]}
+    assert listed[indicator] == alone
+    found: dict[str, Any] | None = alone
+    return found
+
+
+@pytest.fixture
+async def curator(make_client: MakeClient) -> httpx.AsyncClient:
+    """Return a client that may judge, up to red."""
+    return await make_client(Scope.READ, Scope.REPORT, Scope.CURATE, clearance=Label.RED)
+
+
+async def problems(settings: Settings) -> list[str]:
+    async with Database(settings) as database, database.snapshot() as connection:
+        return [each async for each in verify_all(connection, settings.horizons)]
+
+
+async def test_judgement_stands_beside_the_value_until_contradicted(
+    curator: httpx.AsyncClient, reference: Reference, settings: Settings
+) -> None:
+    said = await post(curator, **report(value={"people": 300000}))
+    path = f"/v1/indicators/{said['indicator']}"
+    before = await get(curator, path)
+    assert before["judgement"] is None
+    judged = await judge(curator, said["indicator"], reports=[said["id"]], alternatives="some left at night", valid_until="2999-01-01")
+    assert (judged["status"], judged["lapsed"], judged["kind"], judged["place"]) == ("standing", False, "trapped_population", "oldtown")
+    shown = await standing(curator, said["indicator"])
+    assert shown == {name: judged[name] for name in shown or {}} | {"links": {"self": f"/v1/judgements/{judged['id']}"}}
+    assert (shown["value"]["people"], shown["reports"], shown["sensitivity"]) == (250000, [said["id"]], "clear")
+    beside = await get(curator, path)
+    moved = {name for name in before if before[name] != beside[name]}
+    assert moved == {"judgement", "recorded_at", "revision"}
+    # It contradicts 250,000, but was stated before the judgement was recorded.
+    await post(curator, **report(value={"people": 310000}, source="monitor", stated_at="2016-08-01"))
+    assert (await standing(curator, said["indicator"]))["lapsed"] is False
+    later = rfc3339(utc_now())
+    # It agrees; a party's contradicts, but is not sound.
+    await post(curator, **report(value={"people": 251000}, source="envoy", stated_at=later))
+    await post(curator, **report(value={"people": 900000}, source="army", stated_at=later))
+    assert (await standing(curator, said["indicator"]))["lapsed"] is False
+    known = (await get(curator, "/v1/ledger/head"))["recorded_at"]
+    ending = await post(curator, **report(value={"people": 400000}, source="outlet", stated_at=rfc3339(utc_now())))
+    assert (await standing(curator, said["indicator"]))["lapsed"] is True
+    assert (await get(curator, f"/v1/judgements/{judged['id']}"))["lapsed"] is True
+    assert (await standing(curator, said["indicator"], known_at=known))["lapsed"] is False
+    assert (await standing(curator, said["indicator"], as_of=later))["lapsed"] is False
+    assert (await standing(curator, said["indicator"], as_of="2016-08-02")) is None
+    steps = (await get(curator, f"{path}/history"))["items"]
+    assert [(each["type"], each["judgement"]) for each in steps if "judgement" in each["moved"]] == [
+        ("judgement", judged["id"]),
+        ("report", judged["id"]),
+    ]
+    assert steps[-1]["report"] == ending["id"]
+    # Without the report that contradicts it, it has not lapsed.
+    await post(curator, f"/v1/reports/{ending['id']}/retraction", reason="a hoax")
+    assert (await standing(curator, said["indicator"]))["lapsed"] is False
+    assert await problems(settings) == []
+
+
+async def test_next_judgement_supersedes_and_a_retracted_one_revives_none(
+    curator: httpx.AsyncClient, reference: Reference, settings: Settings
+) -> None:
+    said = await post(curator, **report())
+    path = f"/v1/indicators/{said['indicator']}/judgements"
+    first = await judge(curator, said["indicator"])
+    at_first = (await get(curator, "/v1/ledger/head"))["recorded_at"]
+    second = await judge(curator, said["indicator"], value={"concept": "trapped", "people": 260000})
+    assert (await standing(curator, said["indicator"]))["id"] == second["id"]
+    assert (await standing(curator, said["indicator"], known_at=at_first))["id"] == first["id"]
+    assert (await standing(curator, said["indicator"], as_of=at_first))["id"] == first["id"]
+    for do, body in (("correction", judgement(reason="misread")), ("retraction", {"reason": "no"})):
+        refused = await curator.post(f"/v1/judgements/{first['id']}/{do}", json=body)
+        assert (refused.status_code, refused.json()["detail"]) == (409, "The judgement is already superseded.")
+    third = await post(
+        curator, f"/v1/judgements/{second['id']}/correction", **judgement(likelihood="very_likely", confidence="high"), reason="misread"
+    )
+    assert (third["corrects"], third["reason"], third["status"], third["likelihood"]) == (
+        second["id"],
+        "misread",
+        "standing",
+        "very_likely",
+    )
+    gone = await post(curator, f"/v1/judgements/{third['id']}/retraction", reason="a mistake")
+    assert (gone["status"], gone["retraction"]["reason"]) == ("retracted", "a mistake")
+    assert (await curator.post(f"/v1/judgements/{third['id']}/retraction", json={"reason": "no"})).status_code == 409
+    assert await standing(curator, said["indicator"]) is None
+    listed = await get(curator, path)
+    assert [(each["id"], each["status"]) for each in listed["items"]] == [
+        (first["id"], "superseded"),
+        (second["id"], "superseded"),
+        (third["id"], "retracted"),
+    ]
+    page = await get(curator, path, limit=2)
+    rest = await get(curator, path, cursor=page["next"])
+    assert page["items"] + rest["items"] == listed["items"]
+    assert (rest["next"], listed["next"]) == (None, None)
+    unknown = await curator.get(f"/v1/judgements/{second['id']}", params={"known_at": at_first})
+    assert unknown.status_code == 404
+    types = [each["type"] for each in (await get(curator, f"/v1/indicators/{said['indicator']}/history"))["items"]]
+    assert types == ["report", "judgement", "judgement", "judgement", "judgement_retraction"]
+    # The same key gives the same answer again.
+    sent = {"headers": {"Idempotency-Key": "once"}, "json": judgement()}
+    answers = [await curator.post(path, **sent) for _ in range(2)]
+    assert answers[0].content == answers[1].content
+    assert answers[0].headers["location"] == f"/v1/judgements/{answers[0].json()['id']}"
+    assert len((await get(curator, path))["items"]) == 4
+    assert await problems(settings) == []
+
+
+async def test_only_what_was_stated_later_and_is_no_repetition_contradicts(
+    curator: httpx.AsyncClient, reference: Reference, settings: Settings
+) -> None:
+    said = await post(curator, **report(value={"people": 900000}, source="envoy", stated_at="2016-07-01"))
+    await post(curator, **report(value={"people": 250000}, source="monitor", stated_at=rfc3339(utc_now())))
+    judged = await judge(curator, said["indicator"])
+    now = rfc3339(utc_now())
+    repeated = report(value={"people": 900000}, source="outlet", stated_at=now, provenance={"relays": said["id"]})
+    for each in (
+        repeated,
+        report(value={"people": 900000}, source="unknown", stated_at=now, provenance={"credibility": 5}),
+        report(value={"people": 900000}, source="neighbour", stated_at=judged["recorded_at"][:10]),
+    ):
+        await post(curator, **each)
+        assert (await standing(curator, said["indicator"]))["lapsed"] is False
+    # Stated later about a day that is past the horizon of the newest.
+    newest = await post(curator, **report(value={"concept": "besieged", "people": 250000}, stated_at=rfc3339(utc_now())))
+    await judge(curator, newest["indicator"], value={"concept": "besieged", "people": 250000})
+    old = {"stated_at": rfc3339(utc_now()), "observed_to": "2016-07-02", "source": "monitor"}
+    await post(curator, **report(value={"concept": "besieged", "people": 800000}, **old))
+    assert (await standing(curator, newest["indicator"]))["lapsed"] is True
+    assert await problems(settings) == []
+
+
+@mostly_sqlite
+async def test_judgement_is_seen_by_its_label_and_by_the_reports_it_relies_on(
+    curator: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference, settings: Settings
+) -> None:
+    said = await post(curator, **report())
+    hidden = await post(curator, **report(source="monitor", sensitivity="amber"))
+    green = await make_client(Scope.READ, Scope.CURATE)
+    public = await judge(curator, said["indicator"], reports=[said["id"]])
+    restricted = await judge(curator, said["indicator"], sensitivity=None, reports=[said["id"], hidden["id"]])
+    assert restricted["sensitivity"] == "amber"
+    for client, expected in ((curator, restricted), (green, public), (anonymous, public)):
+        assert (await standing(client, said["indicator"]))["id"] == expected["id"]
+    assert (await get(green, f"/v1/judgements/{public['id']}"))["status"] == "standing"
+    assert (await get(curator, f"/v1/judgements/{public['id']}"))["status"] == "superseded"
+    for method, path, body in (
+        ("GET", f"/v1/judgements/{restricted['id']}", None),
+        ("GET", f"/v1/judgements/{restricted['id']}/provenance", None),
+        ("POST", f"/v1/judgements/{restricted['id']}/retraction", {"reason": "no"}),
+        ("POST", f"/v1/judgements/{restricted['id']}/correction", judgement(reason="no")),
+    ):
+        assert (await green.request(method, path, json=body)).status_code == 404
+    refused = await green.post(f"/v1/indicators/{said['indicator']}/judgements", json=judgement(reports=[hidden["id"]]))
+    assert [each["pointer"] for each in refused.json()["errors"]] == ["/reports/0"]
+    low = await curator.post(f"/v1/indicators/{said['indicator']}/judgements", json=judgement(reports=[hidden["id"]]))
+    assert [each["pointer"] for each in low.json()["errors"]] == ["/sensitivity"]
+    # Without reports, the strictest of those that stand for the analyst; said again, at least the label that it had.
+    unnamed = await judge(curator, said["indicator"], sensitivity=None, reasons="seen")
+    assert (unnamed["sensitivity"], (await judge(curator, said["indicator"], reasons="seen"))["sensitivity"]) == ("amber", "amber")
+    restricted = await judge(curator, said["indicator"], sensitivity="amber", reasons="other")
+    # A correction never lowers a label.
+    corrected = await post(curator, f"/v1/judgements/{restricted['id']}/correction", **judgement(reason="more"))
+    assert corrected["sensitivity"] == "amber"
+    # Raising the label of a report hides what relies on it, and what was superseded by that does not stand again.
+    latest = await judge(curator, said["indicator"], reports=[said["id"]], reasons="names")
+    await post(curator, **report(source="envoy"))
+    await post(curator, f"/v1/reports/{said['id']}/label", sensitivity="amber", reason="names")
+    for client in (green, anonymous):
+        assert await standing(client, said["indicator"]) is None
+        assert (await client.get(f"/v1/judgements/{latest['id']}")).status_code == 404
+        entries = [each for each in (await get(client, "/v1/changes", limit=1000))["items"] if each["type"] == "judgement"]
+        assert [(each["detail"], each["reason"], each["redacted"]) for each in entries] == [(None, None, ["detail", "salt"])] * 2
+    assert (await standing(curator, said["indicator"]))["id"] == latest["id"]
+    assert await problems(settings) == []
+
+
+@sqlite_only
+async def test_invalid_judgement_names_every_wrong_field(curator: httpx.AsyncClient, make_client: MakeClient, reference: Reference) -> None:
+    said = await post(curator, **report("supply_runout", {"supply": "water", "in_days_min": 3, "in_days_max": 5}))
+    path = f"/v1/indicators/{said['indicator']}/judgements"
+    wrong = {
+        "value": {"supply": "food", "state": "gone"},
+        "likelihood": "probably",
+        "reports": ["01900000-0000-7000-8004-000000000001"],
+        "valid_until": "2016-01-01",
+        "sure": True,
+    }
+    answer = await curator.post(path, json=wrong)
+    assert answer.status_code == 422
+    assert {each["pointer"] for each in answer.json()["errors"]} == {"/value/state", "/likelihood", "/confidence", "/reasons", "/sure"}
+    wrong |= {"value": {"supply": "food"}, "likelihood": "likely", "confidence": "low", "reasons": ["one", "two"]}
+    del wrong["sure"]
+    answer = await curator.post(path, json=wrong)
+    assert {each["pointer"] for each in answer.json()["errors"]} == {"/reports/0", "/valid_until", "/value/supply"}
+    good = await post(
+        curator, path, **wrong | {"value": {"supply": "water", "in_days_min": 1, "in_days_max": 2}, "reports": [], "valid_until": None}
+    )
+    # Days are counted from today.
+    assert good["value"]["runs_out_earliest"] == (utc_now().date() + timedelta(days=1)).isoformat()
+    assert (good["reasons"], good["sensitivity"]) == ("one\ntwo", "green")
+    reporter = await make_client(Scope.READ, Scope.REPORT)
+    assert (await reporter.post(path, json=judgement())).status_code == 403
+    unknown = await curator.post("/v1/indicators/01900000-0000-7000-8004-000000000001/judgements", json=judgement())
+    assert unknown.status_code == 404
+
+
+async def level(client: httpx.AsyncClient, **params: Any) -> tuple[str, list[tuple[str, bool]]]:
+    found = await get(client, "/v1/situations/oldtown", **params)
+    return found["level"], [(each["reason"], each["judged"]) for each in found["because"]]
+
+
+async def test_level_follows_a_judgement_of_moderate_or_high_confidence(curator: httpx.AsyncClient, reference: Reference) -> None:
+    people = await post(curator, **report(value={"people": 0}))
+    food = await post(curator, **report("supply_runout", {"state": "low", "in_days_min": None, "in_days_max": None}))
+    assert await level(curator) == ("watch", [])
+    low = await judge(curator, people["indicator"], confidence="low")
+    assert await level(curator) == ("watch", [])
+    moderate = await post(curator, f"/v1/judgements/{low['id']}/correction", **judgement(reason="checked"))
+    assert await level(curator) == ("serious", [("trapped", True)])
+    ran_out = judgement(value={"supply": "food", "state": "ran_out"}, confidence="high", valid_until=utc_now().date().isoformat())
+    await post(curator, f"/v1/indicators/{food['indicator']}/judgements", **ran_out)
+    assert await level(curator) == ("critical", [("trapped", True), ("ran_out", True)])
+    situation = await get(curator, "/v1/situations/oldtown")
+    assert {each["since"] for each in situation["because"]} >= {moderate["recorded_at"]}
+    assert situation["trapped"][0]["people"] == 0
+    assert situation["trapped"][0]["judgement"]["value"]["people"] == 250000
+    assert (await get(curator, "/v1/situations"))["items"][0]["because"] == situation["because"]
+    # The day after, the second one is not valid any more.
+    tomorrow = (utc_now() + timedelta(days=1)).date().isoformat()
+    assert await level(curator, as_of=tomorrow) == ("serious", [("trapped", True)])
+    assert await level(curator, as_of="2016-08-01") == ("watch", [])
+    # It lapses: the level is the assessment's again, which has 0 people still, because a better figure takes two voices.
+    await post(curator, **report(value={"people": 100}, source="monitor", stated_at=rfc3339(utc_now()), provenance={"method": "headcount"}))
+    assert (await standing(curator, people["indicator"]))["lapsed"] is True
+    assert await level(curator) == ("critical", [("trapped", False), ("ran_out", True)])
+
+
+async def test_steps_that_are_kept_are_the_computed_ones(
+    curator: httpx.AsyncClient, reference: Reference, database: Database, settings: Settings
+) -> None:
+    said = await post(curator, **report())
+    await judge(curator, said["indicator"])
+    between = rfc3339(utc_now())
+    ended = await judge(curator, said["indicator"], value={"concept": "trapped", "people": 310000})
+    await post(curator, **report(value={"people": 500000}, source="monitor", stated_at=rfc3339(utc_now())))
+    times = ("2016-08-01", between, ended["recorded_at"], rfc3339(utc_now()))
+    computed = [await get(curator, "/v1/indicators", as_of=each) for each in times]
+    assert [each["items"][0]["judgement"] and each["items"][0]["judgement"]["lapsed"] for each in computed] == [None, False, False, True]
+    while True:
+        async with database.write() as session:
+            if not await keep_steps(session, settings.horizons):
+                break
+    kept = [await get(curator, "/v1/indicators", as_of=each) for each in times]
+    assert kept == computed
+    assert await problems(settings) == []
