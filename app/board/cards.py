@@ -7,6 +7,7 @@ from typing import Any
 from app.board.code_labels import label_for
 from app.board.value_text import Document, credit_text, credited_figures, date_range_text, field_text, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
+from app.domain.kinds.showing import StatePlot
 from app.domain.times import day_of
 from app.http.localization import Localization
 
@@ -37,8 +38,8 @@ class Bar:
 class CardItem:
     """One indicator on a card; `anchor` is the fragment of its section on the place's page; routes have a slug, supplies may have a bar.
 
-    Notes say which other reports the figures come from. Without a report that leads there is no source. `judgement` is an analyst's own
-    conclusion, which may have `lapsed`.
+    `state` is that of a route or supply, or that of routes whose colours it has. Notes say which other reports the figures come from.
+    Without a report that leads there is no source. `judgement` is an analyst's own conclusion, which may have `lapsed`.
     """
 
     label: str
@@ -59,7 +60,7 @@ class CardItem:
 
     @property
     def severity(self) -> int:
-        """The place of a route among others, the worst first."""
+        """The place of a route, or of what has its colours, among others, the worst first."""
         return ("closed", "restricted", "unknown", "open").index(self.state or "unknown")
 
 
@@ -159,6 +160,8 @@ def _source_name(said: Document, records: Records) -> str:
 def _claimed_item(indicator: Document, records: Records, locale: Localization) -> CardItem:
     kind, subject = indicator["kind"], indicator["subject"]
     label = subject_text(subject, kind, records["routes"], locale)
+    if KINDS[kind].situation_group == "other":
+        label = pair_text(label_for(kind, locale, kind), label, locale)
     value = label_for(indicator["agreement"] or "relation_announced", locale)
     item = CardItem(label, value, f"i-{indicator['id']}", **_judged(indicator, locale))
     return replace(item, slug=subject, state="unknown") if KINDS[kind].situation_group == "routes" else item
@@ -262,6 +265,8 @@ def _other_item(item: Document, records: Records, locale: Localization, as_of: s
     for name in KINDS[kind].note_fields:
         if (said := value.get(name)) not in (None, [], ""):
             reference = records.get(f"{KINDS[kind].references.get(name)}s", {}).get(str(said))
-            text = field_text(said, kind, locale) if reference is None else reference["name"]
+            text = locale.embed(field_text(said, kind, locale) if reference is None else reference["name"])
             notes.append(pair_text(label_for(f"field_{name}", locale, kind), text, locale))
-    return CardItem(label, value_text(value, kind, locale), **_common_fields(item, records, locale, notes))
+    plot = KINDS[kind].plot
+    tone = plot.tones.get(value.get(plot.state) or "", "") if isinstance(plot, StatePlot) else ""
+    return CardItem(label, value_text(value, kind, locale), state=tone, **_common_fields(item, records, locale, notes))

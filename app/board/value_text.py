@@ -57,9 +57,12 @@ def _undated_text(value: Document, plot: DatePlot, kind: str, locale: Localizati
 
 
 def credited_figures(indicator: Document, locale: Localization) -> dict[str, str]:
-    """Return the figures and days of an assessed value, by the report that each comes from (`assessment.basis`)."""
+    """Return the figures and days of an assessed value that situations show, by the report that each comes from (`assessment.basis`)."""
     found: dict[str, list[str]] = {}
+    shown = KINDS[indicator["kind"]].summary_fields
     for path, report in indicator["assessment"]["basis"].items():
+        if shown and path.partition(".")[0] not in shown:
+            continue
         figure: Any = indicator["value"]
         for name in path.split("."):
             figure = figure[name]
@@ -83,7 +86,7 @@ def _state_text(value: Document, plot: StatePlot, kind: str, locale: Localizatio
         return label_for(plot.missing, locale, kind)
     text, qualifier = label_for(state, locale, kind), value.get(plot.qualifier)
     some, known = (value.get(name) for name in plot.counts or ("", ""))
-    if some is not None:
+    if some or (some is not None and known):
         numbers = {"number": locale.number(some), "all": locale.number(known or 0)}
         text = pair_text(text, numbers["number"] if known is None else locale.gettext("%(number)s of %(all)s") % numbers, locale)
     first, last = (value.get(name) for name in plot.days or ("", ""))

@@ -85,7 +85,7 @@ def load_demo() -> None:
 
 def _demo(settings: Settings) -> None:
     loaded, secret = in_transaction(lambda session: _load_demo(session, settings), settings)
-    stdout.print("Loaded Aleppo, July to October 2016." if loaded else "The database has reports already: nothing was loaded.")
+    stdout.print("Loaded Aleppo, July to December 2016." if loaded else "The database has reports already: nothing was loaded.")
     if secret:
         stdout.print(f"Key with every scope and the clearance amber: [bold]{secret}[/bold]")
 

@@ -1,1 +1,1 @@
-"""Demo data: Aleppo, July to October 2016."""
+"""Demo data: Aleppo, July to December 2016."""

@@ -30,7 +30,7 @@ from app.ledger.tree import TILE_WIDTH
 from app.webhooks.cosigning import CheckpointSender
 from tests.exchange.replication.frames import frames
 from tests.ledger.helpers import ForeignLog, add_partner
-from tests.support.factories import report
+from tests.support.factories import VALUES, report
 from tests.support.fixtures import FULL
 from tests.webhooks.conftest import OK, Receiver, until
 from tests.webhooks.partner import PartnerWitness
@@ -110,7 +110,7 @@ class Clock:
             self.label.reset(token)
 
 
-KINDS = st.sampled_from(["trapped_population", "supply_runout", "route_closure"])
+KINDS = st.sampled_from(sorted(VALUES))
 SOURCES = ["agency", "envoy", "monitor", "army", "nurse"]
 
 
@@ -125,6 +125,9 @@ def statements(draw: st.DrawFn, labels: tuple[Label, ...]) -> Body:
             "status": draw(st.sampled_from(["open", "closed"])),
             "route": draw(st.sampled_from(["north-road", "south-road"])),
         },
+        "aid_delivery": {"on_earliest": None, "stage": draw(st.sampled_from(["planned", "attacked", "delivered"]))},
+        "population_movement": {"since": "2016-07-01", "people": draw(st.integers(0, 9))},
+        "service_status": {"working": draw(st.integers(1, 9))},
     }[kind]
     return report(
         kind,

@@ -83,6 +83,27 @@ ROUTE = _some(
     _one("last_route", None, None, True, False),
 )
 KINDS = {"trapped_population": PEOPLE, "supply_runout": SUPPLY, "route_closure": ROUTE}
+AID = _some(
+    _one("operation", "convoy"),
+    _one("stage", "planned", "under_way", "denied", "attacked", "partly_delivered", "delivered", "delivered"),
+    _one("on_earliest", None, None, "2016-06-20", "2016-06-30"),
+    _one("planned_for", None, 4000, 5000),
+    _one("removed", None, None, [], ["medical"]),
+)
+MOVEMENT = _some(
+    _one("movement", "evacuated", "fled"),
+    _one("since", None, "2016-06-15", "2016-06-15"),
+    _one("people", 1000, 1000, 1200, 3000),
+    _one("people_high", None, None, 3000),
+)
+SERVICE = _some(
+    _one("service", "hospital"),
+    st.one_of(
+        _one("state", "working", "partly_working", "out_of_service"),
+        _some(_one("state", "partly_working"), _one("working", 1, 2), _one("known", 3, 4)),
+    ),
+)
+ALL_KINDS = KINDS | {"aid_delivery": AID, "population_movement": MOVEMENT, "service_status": SERVICE}
 TIME = st.sampled_from(["", "", "", "", "T09:30:00Z", "T23:30:00-05:00", "T00:00:00.000001Z", "T22:00:00Z"])
 STATED = st.tuples(DAYS, TIME).map(lambda two: day(two[0]) + two[1])
 PROVENANCE = _some(
@@ -99,7 +120,7 @@ def statements(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {
             "kind": st.just(kind),
-            "value": KINDS[kind],
+            "value": ALL_KINDS[kind],
             "place": st.sampled_from(["town", "town", "town", "town", "quarter"]),
             "source": SOURCE,
             "stated_at": STATED,
@@ -134,6 +155,8 @@ def steps(kinds: list[str]) -> st.SearchStrategy[list[tuple[Any, ...]]]:
 
 
 STEPS = st.sampled_from([*([kind] for kind in KINDS), *([kind] for kind in KINDS), list(KINDS)]).flatmap(steps)
+# Those of every kind, for what needs no second implementation to compare with.
+ALL_STEPS = st.sampled_from([*([kind] for kind in ALL_KINDS), list(ALL_KINDS)]).flatmap(steps)
 # A point of view: clearance, days of `as_of` (None: now) and the number of the step up to which the service knew (None: all).
 VIEWS = st.lists(
     st.tuples(READER, st.one_of(st.none(), st.integers(0, 90)), st.one_of(st.none(), st.integers(0, 18))), min_size=2, max_size=2

@@ -28,7 +28,7 @@ from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
 from tests.assessment.random_ledger import RandomLedger, rfc3339
-from tests.assessment.strategies import STEPS
+from tests.assessment.strategies import ALL_STEPS
 from tests.support.fixtures import FULL, MakeClient
 
 
@@ -90,7 +90,7 @@ class RecordedLedger(RandomLedger):
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(steps=STEPS)
+@given(steps=ALL_STEPS)
 async def test_replay_to_any_entry_gives_the_documents_stored_then(
     database: Database, settings: Settings, make_client: MakeClient, steps: list[tuple[Any, ...]]
 ) -> None:

@@ -42,6 +42,13 @@ SUPPLY = st.one_of(
 ROUTE = st.tuples(st.sampled_from(["open", "restricted", "closed"]), st.sampled_from(["both", "in", "out"])).map(
     lambda two: ("route_closure", {"route": "north-road", "status": two[0], "direction": two[1]})
 )
+OTHERS = st.sampled_from(
+    [
+        *(("aid_delivery", {"operation": "convoy", "stage": stage}) for stage in ("planned", "attacked", "delivered")),
+        *(("population_movement", {"movement": "fled", "people": people}) for people in (1000, 2000, 9000)),
+        *(("service_status", {"service": "water", "state": state}) for state in ("working", "partly_working", "out_of_service")),
+    ]
+)
 # Mostly those whose reports are sound, with long silences.
 SOURCES = ["agency", "agency", "agency", "envoy", "envoy", "monitor", "monitor", "army"]
 DAYS = st.one_of(st.integers(0, LAST_DAY), st.integers(LAST_DAY - 120, LAST_DAY))
@@ -144,7 +151,7 @@ class _Ledger:
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(steps=st.one_of(_steps(PEOPLE), _steps(SUPPLY), _steps(ROUTE)), day=DAYS, through=st.integers(0, 30))
+@given(steps=st.one_of(_steps(PEOPLE), _steps(SUPPLY), _steps(ROUTE), _steps(OTHERS)), day=DAYS, through=st.integers(0, 30))
 async def test_loaded_statements_suffice_for_every_assessment(
     database: Database, settings: Settings, reference: Reference, steps: list[tuple[Any, ...]], day: int, through: int
 ) -> None:

@@ -28,7 +28,7 @@ from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
 from tests.assessment.random_ledger import RandomLedger
-from tests.assessment.strategies import STEPS
+from tests.assessment.strategies import ALL_STEPS
 from tests.support.factories import Reference, post, post_all, report
 from tests.support.fixtures import FULL, MakeClient, mostly_sqlite, sqlite_only
 
@@ -88,7 +88,7 @@ def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(steps=STEPS)
+@given(steps=ALL_STEPS)
 async def test_kept_steps_equal_computed_documents(
     no_background: None,
     monkeypatch: pytest.MonkeyPatch,

@@ -62,6 +62,56 @@ async def test_times_as_people_write_them_are_shown_resolved(desk: httpx.AsyncCl
     assert (await desk.get("/v1/reports")).json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields", "value", "shown"),
+    [
+        (
+            "aid_delivery",
+            {
+                "operation": "convoy-7",
+                "stage": "turned_back",
+                "on": "26 July to 27 July",
+                "planned_for": "80,000",
+                "removed": "none_of_these",
+            },
+            {
+                "operation": "convoy-7",
+                "stage": "turned_back",
+                "on_earliest": "2016-07-26",
+                "on_latest": "2016-07-27",
+                "planned_for": 80000,
+                "removed": [],
+                "route": "north-road",
+            },
+            ("turned back (26 Jul 2016 \u2013 27 Jul 2016)", "Planned for people: 80,000", "Route: north-road", "always the same one"),
+        ),
+        (
+            "population_movement",
+            {"movement": "fled", "since": "15 July", "people": "10,000", "destination": "rural Idleb"},
+            {"movement": "fled", "since": "2016-07-15", "people": 10000, "destination": "rural Idleb"},
+            ("Fled (since 15 Jul 2016)", "10,000 by 28 Jul 2016", "Region: rural Idleb", "All who moved since the first day"),
+        ),
+        (
+            "service_status",
+            {"service": "water", "state": "partly_working", "working": "2", "known": "8", "reason": "no fuel"},
+            {"service": "water", "state": "partly_working", "working": 2, "known": 8, "reason": "no fuel"},
+            ("partly working: 2 of 8", "Since: 28 Jul 2016", "Reason: no fuel", "never a name or a site"),
+        ),
+    ],
+)
+async def test_statement_of_each_other_kind_is_entered_and_shown(
+    desk: httpx.AsyncClient, kind: str, fields: dict[str, str], value: dict[str, Any], shown: tuple[str, ...]
+) -> None:
+    form = {name: FOOD[name] for name in ("place", "source", "stated_at")} | {f"value.{name}": text for name, text in fields.items()}
+    form |= {"value.route": "north-road"} if kind == "aid_delivery" else {}
+    answer = await send(desk, f"/desk/statements/{kind}", form | {"sensitivity": "clear", "do": "send"})
+    assert answer.status_code == 303, answer.text
+    (recorded,) = (await desk.get("/v1/reports")).json()["items"]
+    assert {name: each for name, each in recorded["value"].items() if each is not None} == value
+    pages = [(await desk.get(path)).text for path in ("/", "/places/oldtown", f"/desk/statements/{kind}")]
+    assert [text for text in shown if not any(text in html.unescape(page) for page in pages)] == []
+
+
 async def test_times_are_read_in_the_language_of_the_page(desk: httpx.AsyncClient) -> None:
     for language, typed in (
         ("fr", "dans 10 jours"),

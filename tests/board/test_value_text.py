@@ -70,3 +70,19 @@ def test_subject_is_the_name_of_a_route_or_the_labels_of_codes() -> None:
     assert subject_text("unknown-road", "route_closure", routes, ENGLISH) == "unknown-road"
     assert subject_text("food", "supply_runout", routes, ENGLISH) == "Food"
     assert subject_text("food.agency_stock", "supply_runout", routes, ENGLISH) == "Food (agency stock)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("aid_delivery", {"stage": "planned", "on_latest": "2016-09-19"}, "planned (19 Sep 2016)"),
+        ("aid_delivery", {"stage": None}, "not known"),
+        ("population_movement", {"people_low": 25000, "until": None}, "at least 25,000"),
+        ("population_movement", {"people": 35000, "until": "2016-12-22"}, "35,000 by 22 Dec 2016"),
+        ("service_status", {"state": "out_of_service", "working": 0, "known": None}, "out of service"),
+        ("service_status", {"state": "out_of_service", "working": 0, "known": 8}, "out of service: 0 of 8"),
+        ("service_status", {"state": "working", "working": 12, "known": None}, "working: 12"),
+    ],
+)
+def test_other_kinds_are_shown_with_days_and_counts(kind: str, value: dict[str, Any], text: str) -> None:
+    assert value_text(value, kind, ENGLISH) == text

@@ -46,7 +46,7 @@ def test_serve_dependencies_have_no_reloader_and_no_websockets() -> None:
 
 def test_demo_loads_once_and_prints_a_new_secret_each_time(run: Run, database_url: str) -> None:
     first, second = run("demo").output, run("demo").output
-    assert "Loaded Aleppo, July to October 2016." in first
+    assert "Loaded Aleppo, July to December 2016." in first
     assert "The database has reports already: nothing was loaded." in second
     secrets = [re.findall(KEY_PATTERN, each) for each in (first, second)]
     assert [len(each) for each in secrets] == [1, 1]
@@ -54,8 +54,8 @@ def test_demo_loads_once_and_prints_a_new_secret_each_time(run: Run, database_ur
     # The second run rotates the key of the first.
     assert query_rows(database_url, "SELECT count(*) FROM api_key WHERE name = 'demo'") == [(1,)]
     # The reports of the demo, and one restricted report with a label proposal.
-    assert query_rows(database_url, "SELECT count(*) FROM report") == [(16,)]
-    assert "Reassessed 8 indicators." in run("migrate", "--reassess").output
+    assert query_rows(database_url, "SELECT count(*) FROM report") == [(24,)]
+    assert "Reassessed 13 indicators." in run("migrate", "--reassess").output
 
 
 @mostly_sqlite

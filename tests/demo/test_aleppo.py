@@ -1,4 +1,4 @@
-"""The demo data read back over HTTP: Aleppo, July to October 2016."""
+"""The demo data read back over HTTP: Aleppo, July to December 2016."""
 
 from typing import Any
 
@@ -210,4 +210,25 @@ async def test_history_of_the_trapped_lists_each_change(aleppo: httpx.AsyncClien
     assert [(each["type"], each["moved"], each["agreement"], each["value"]["people_high"]) for each in steps] == [
         ("report", ["value", "range", "agreement"], "single", 275000),
         ("report", ["value", "range", "agreement"], "contested", 300000),
+    ]
+
+
+async def test_23_december_adds_what_was_delivered_who_left_and_what_works(aleppo: httpx.AsyncClient) -> None:
+    found = await read(aleppo, "2016-12-23")
+    convoy, denied, hospital, movement = (
+        found[each] for each in ("un-convoy-2016-07", "un-request-2016-11", "hospital", "evacuated.2016-12-15")
+    )
+    assert (convoy["value"]["stage"], convoy["value"]["last_delivery"]) == ("delivered", "2016-07-10")
+    assert (denied["value"]["stage"], denied["value"]["denied_since"]) == ("denied", "2016-11-10")
+    assert (hospital["value"]["state"], hospital["value"]["since"]) == ("out_of_service", "2016-11-20")
+    assert (people(movement), movement["value"]["until"], movement["agreement"]) == ((35000,) * 3, "2016-12-22", "single")
+    where = await situation(aleppo, "2016-12-23")
+    assert {"no_delivery", "out_of_service"} <= {each["reason"] for each in where["because"]}
+    assert {each["concept"]: each["older_than"] for each in where["trapped"]} == {
+        concept: [movement["links"]["self"]] for concept in ("trapped", "besieged", "at_risk")
+    }
+    assert people(found["trapped"]) == (300000, 250000, 300000)
+    attacked = (await aleppo.get("/v1/aid-deliveries", params={"place": "urum-al-kubra"})).json()["items"]
+    assert [(each["value"]["stage"], each["value"]["planned_for"], each["agreement"]) for each in attacked] == [
+        ("attacked", 78000, "consistent")
     ]

@@ -196,7 +196,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
         for day, stages in ((began, _HAPPENED | {"under_way"}), (ended, _HAPPENED)):
             if day is not None and day > stated_on and value.stage in stages:
                 at = "on_earliest" if day == value.on_earliest else "on_latest"
-                raise field_error(at, f"must not be after the day of the statement, {stated_on}, because it is {value.stage}")
+                raise field_error(at, f"must not be after the day of the statement, {stated_on}, because the stage is {value.stage}")
         return value
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:

@@ -117,10 +117,12 @@ def _words(text: str, codes: dict[str, str]) -> list[str]:
 def _codes() -> dict[str, dict[str, str]]:
     """Return the codes of the fields that have a closed set of them, by the key of the code and of its title."""
     found: dict[str, dict[str, str]] = {"kind": {}, "sensitivity": {}}
+    shared = {code: label for kind in reversed(list(KINDS.values())) for code, label in kind.code_labels.items()}
     for kind in KINDS.values():
         found["kind"] |= {code_key(each): kind.name for each in (kind.title, kind.name)}
         for header, codes in _closed_sets(kind.value_model.model_json_schema(), "value").items():
-            labels = {code_key(kind.code_labels.get(code, code)): code for code in codes}
+            # Kinds share codes, such as those of supplies, which one of them labels.
+            labels = {code_key(kind.code_labels.get(code, shared.get(code, code))): code for code in codes}
             found[header] = {**found.get(header, {}), **labels, **{code_key(code): code for code in codes}}
     for header, codes in _closed_sets(ReportIn.model_json_schema()).items():
         found[header] = {code_key(code): code for code in codes}

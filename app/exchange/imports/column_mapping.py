@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from xlsxwriter.utility import xl_col_to_name
 
+from app.domain.kinds import KINDS
 from app.exchange.exports.columns import Column
 from app.exchange.exports.tables import REPORTS, STATEMENT
 from app.exchange.imports.cell_values import TIMES, parse_cell, stated_defaults
@@ -52,7 +53,15 @@ _SHORT_NAMES = {str(each.path[-1]): header for header, each in reversed(FIELDS.i
 _KNOWN_HEADERS = [*FIELDS, *_SHORT_NAMES, "place_name", "pcode", *(f"adm{level}_pcode" for level in range(6))]
 # Words of headers of labels, which must not be missed.
 _LABEL_WORDS = frozenset({"sensitivity", "tlp"})
-_HASHTAGS = {hashtag: each.header for each in reversed(REPORTS) if each.tag and (hashtag := parse_hashtag(each.tag))}
+# Kinds that share a field may each have a hashtag of their own for it.
+_TAGS = [
+    (tag, f"value.{name}")
+    for kind in reversed(list(KINDS.values()))
+    for name, tag in kind.hxl.items()
+    if name in kind.value_model.model_fields
+]
+_TAGS += [(each.tag, each.header) for each in reversed(REPORTS) if each.tag]
+_HASHTAGS = {hashtag: header for tag, header in _TAGS if (hashtag := parse_hashtag(tag))}
 
 
 @dataclass(frozen=True, slots=True)

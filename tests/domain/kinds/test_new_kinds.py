@@ -1,10 +1,18 @@
 """Deliveries, movements and services: literal values, each told over HTTP."""
 
+from datetime import date
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from app.domain.kinds import KINDS
+from app.domain.kinds.aid_delivery import DeliveryStage
+from app.domain.kinds.population_movement import Movement
+from app.domain.kinds.service_status import Service, ServiceState
+from app.domain.kinds.values import AccessConstraint, closed_set
 from tests.assessment.stories import assessed, food, get, outcome, people, range_of, say, situation, statement
 from tests.support.factories import post, post_all, report
 from tests.support.fixtures import sqlite_only
@@ -206,6 +214,108 @@ async def test_counts_of_services_that_differ_contest_and_more_is_better(client:
     await say(client, "agency", "2016-11-20", service("working", working=8, known=8))
     found = await assessed(client, few)
     assert (found["value"]["state"], found["value"]["working"], found["stale_after"][:10]) == ("working", 8, "2016-12-04")
+
+
+DAYS = st.dates(date(2016, 7, 1), date(2016, 7, 28)).map(str)
+COUNTS = st.lists(st.integers(0, 500_000), min_size=1, max_size=3).map(sorted)
+SOME_SUPPLIES = st.lists(st.sampled_from(["food", "water", "medical"]), unique=True)
+TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
+VALUES = {
+    "aid_delivery": st.fixed_dictionaries(
+        {"operation": st.sampled_from(["a", "convoy-7", "9" * 64]), "stage": st.sampled_from(closed_set(DeliveryStage))},
+        optional={
+            "on_latest": DAYS,
+            "planned_for": st.integers(0, 500_000),
+            "supplies": SOME_SUPPLIES,
+            "removed": SOME_SUPPLIES,
+            "route": st.sampled_from(["north-road", "south-road"]),
+            "cause": st.sampled_from(closed_set(AccessConstraint)),
+        },
+    ),
+    "population_movement": st.tuples(
+        st.fixed_dictionaries({"movement": st.sampled_from(closed_set(Movement))}, optional={"since": DAYS, "destination": TEXT}), COUNTS
+    ).map(lambda two: two[0] | dict(zip(("people_low", "people", "people_high"), two[1], strict=False))),
+    "service_status": st.one_of(
+        st.fixed_dictionaries(
+            {"service": st.sampled_from(closed_set(Service)), "state": st.sampled_from(closed_set(ServiceState))}, optional={"reason": TEXT}
+        ),
+        st.tuples(st.sampled_from(closed_set(Service)), st.integers(1, 50), st.integers(50, 99)).map(
+            lambda three: {"service": three[0], "state": "partly_working", "working": three[1], "known": three[2]}
+        ),
+    ),
+}
+REPORTS = st.one_of(
+    *(
+        st.tuples(values, st.sampled_from(["agency", "monitor", "army"]), DAYS).map(
+            lambda three, kind=kind: report(kind, source=three[1], stated_at="2016-07-28") | {"value": three[0], "observed_to": three[2]}
+        )
+        for kind, values in VALUES.items()
+    )
+)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(REPORTS, min_size=20, max_size=40))
+async def test_every_accepted_report_has_an_indicator_and_round_trips(client: httpx.AsyncClient, reports: list[dict[str, Any]]) -> None:
+    """Each is read back, is under an indicator, and is recognised in each export of it."""
+    answer = (await client.post("/v1/reports", json=reports)).json()["items"]
+    assert {each["status"] for each in answer} <= {200, 201}, answer
+    indicators = {each["id"]: each for kind in KINDS.values() for each in (await all_of(client, f"/v1/{kind.collection}"))}
+    for sent, recorded in zip(reports, answer, strict=True):
+        assert indicators[recorded["indicator"]]["kind"] == sent["kind"]
+    stored = {each["id"]: each["value"] for each in await all_of(client, "/v1/reports")}
+    for sent, recorded in zip(reports, answer, strict=True):
+        assert {name: each for name, each in stored[recorded["id"]].items() if each is not None} == sent["value"]
+    for format_, media_type in (("csv", "text/csv"), ("ndjson", "application/x-ndjson")):
+        content = (await client.get("/v1/reports", params={"format": format_, "limit": 1000})).content
+        checked = (await client.post("/v1/imports", content=content, headers={"Content-Type": media_type})).json()
+        assert (checked["created"], checked["refused"], checked["existing"]) == (0, 0, len(stored)), checked["problems"]
+
+
+async def all_of(client: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
+    """Return the records of a list, those without a current value included."""
+    more = {} if path == "/v1/reports" else {"include_empty": True}
+    items: list[dict[str, Any]] = (await get(client, path, limit=1000, **more))["items"]
+    return items
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "kind,place,source,stated_at,operation,stage,on_latest,supplies,route\n"
+        'Aid deliveries,oldtown,agency,2016-07-28,convoy-7,Turned back,2016-07-27,"Food, Medical supplies",north-road\n',
+        "#indicator+type,#loc+code+slug,#meta+source+code,#date+reported,#affected+movement+type,#date+movement+start,#affected+moved+best\n"
+        "population_movement,oldtown,agency,2016-07-28,Medically evacuated,2016-07-20,10000\n",
+        "kind,place,source,stated_at,service,state,working,known,reason\n"
+        "Status of services,oldtown,agency,2016-07-28,Hospitals,Partly working,2,8,no fuel\n",
+    ],
+)
+async def test_table_is_imported_by_columns_and_titles_of_codes(client: httpx.AsyncClient, table: str) -> None:
+    found = (await client.post("/v1/imports?dry_run=false", content=table, headers={"Content-Type": "text/csv"})).json()
+    assert found.get("created") == 1, found.get("errors", found)
+    assert (found["problems"], found["unread_columns"]) == ([], [])
+    ((value,),) = [[each["value"] for each in (await get(client, "/v1/reports"))["items"]]]
+    said = {name: each for name, each in value.items() if each is not None}
+    assert said in (
+        {
+            "operation": "convoy-7",
+            "stage": "turned_back",
+            "on_latest": "2016-07-27",
+            "supplies": ["food", "medical"],
+            "route": "north-road",
+        },
+        {"movement": "medically_evacuated", "since": "2016-07-20", "people": 10000},
+        {"service": "hospital", "state": "partly_working", "working": 2, "known": 8, "reason": "no fuel"},
+    )
+
+
+async def test_new_kinds_are_features_of_their_place(client: httpx.AsyncClient) -> None:
+    await post_all(client, report("aid_delivery"), report("population_movement"), report("service_status"))
+    for name in ("aid_delivery", "population_movement", "service_status"):
+        (feature,) = (await get(client, f"/ogc/collections/{name}_point/items"))["features"]
+        (listed,) = (await get(client, f"/v1/{KINDS[name].collection}.geojson"))["features"]
+        assert feature["geometry"] == listed["geometry"] == {"type": "Point", "coordinates": [37.19, 36.2]}
+        assert feature["properties"]["kind"] == name
 
 
 @pytest.mark.parametrize(
