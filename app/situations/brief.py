@@ -115,8 +115,7 @@ class Brief:
         kind, subject = of.inputs.subject.kind, of.inputs.subject.subject
         labels, marks = [], []
         for each in reasons:
-            code = f"because_{each['reason']}"
-            labels.append(self.words.label(code if code in KINDS[kind].code_labels else each["reason"], kind))
+            labels.append(self.words.label(f"because_{each['reason']}", kind))
             judgement = of.assessment.judgement if each["judged"] else None
             marks.append(citations.mark(judgement.id if judgement is not None else self._behind(of, each["since"])))
         text = self.words.locale.comma.join(labels) + "".join(dict.fromkeys(marks))
