@@ -224,9 +224,8 @@ async def test_23_december_adds_what_was_delivered_who_left_and_what_works(alepp
     assert (people(movement), movement["value"]["until"], movement["agreement"]) == ((35000,) * 3, "2016-12-22", "single")
     where = await situation(aleppo, "2016-12-23")
     assert {"no_delivery", "out_of_service"} <= {each["reason"] for each in where["because"]}
-    assert {each["concept"]: each["older_than"] for each in where["trapped"]} == {
-        concept: [movement["links"]["self"]] for concept in ("trapped", "besieged", "at_risk")
-    }
+    older = {each["concept"]: each["older_than"] for each in where["trapped"]}
+    assert older == {concept: [movement["links"]["self"]] for concept in ("trapped", "besieged", "at_risk")}
     assert people(found["trapped"]) == (300000, 250000, 300000)
     attacked = (await aleppo.get("/v1/aid-deliveries", params={"place": "urum-al-kubra"})).json()["items"]
     assert [(each["value"]["stage"], each["value"]["planned_for"], each["agreement"]) for each in attacked] == [

@@ -16,7 +16,7 @@ def test_doctor_on_a_healthy_service_passes_every_check(database_url: str, engin
     checks = [line.split()[:2] for line in result.output.splitlines() if "LIFELINE_" not in line]
     disk = [["ok", "disk"]] if engine == "sqlite" else []
     assert checks == [["ok", "configuration"], *disk, *(["ok", each] for each in ("database", "schema", "clock", "ledger"))]
-    assert "36 entries" in result.output
+    assert "48 entries" in result.output
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Aid deliveries: one indicator for each operation, such as one convoy, from the request to its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from operator import attrgetter
 from typing import Annotated, Any, Literal, Self
@@ -267,17 +267,23 @@ class AidDeliveryKind(Kind[AidDelivery]):
         found = said | {"on_earliest": earliest, "on_latest": latest}
         basis = basis_of(reports, {name: (figure, attrgetter(name)) for name, figure in said.items()})
         basis |= basis_of(same, {name: (found[name], attrgetter(name)) for name in ("on_earliest", "on_latest", "cause")})
-        days: dict[str, StatedValue[AidDelivery]] = {"followed_since": min(reports, key=attrgetter("day"))}
+        days: dict[str, tuple[StatedValue[AidDelivery], Callable[[StatedValue[AidDelivery]], date]]] = {
+            "followed_since": (min(reports, key=attrgetter("day")), attrgetter("day"))
+        }
         if preferred.value.stage in _ARRIVED:
-            days["last_delivery"] = preferred
+            days["last_delivery"] = preferred, _last_day
         if preferred.value.stage == "denied":
-            days["denied_since"] = min(same, key=_day)
-        found |= dict.fromkeys(("last_delivery", "denied_since"))
-        found |= {name: each.day if name == "followed_since" else _day(each) for name, each in days.items()}
+            days["denied_since"] = min(same, key=_first_day), _first_day
+        found |= dict.fromkeys(("last_delivery", "denied_since")) | {name: day(each) for name, (each, day) in days.items()}
         assessed = AidDeliveryReading(operation=preferred.value.operation, stage=preferred.value.stage, **found)
-        return Combined(assessed.model_dump(mode="json"), basis | days)
+        return Combined(assessed.model_dump(mode="json"), basis | {name: each for name, (each, _) in days.items()})
 
 
-def _day(each: StatedValue[AidDelivery]) -> date:
+def _first_day(each: StatedValue[AidDelivery]) -> date:
+    """Return the first day that a report names, else its own."""
+    return each.value.on_earliest or each.value.on_latest or each.day
+
+
+def _last_day(each: StatedValue[AidDelivery]) -> date:
     """Return the last day that a report names, else its own."""
     return each.value.on_latest or each.value.on_earliest or each.day

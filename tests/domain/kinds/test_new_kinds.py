@@ -95,13 +95,14 @@ async def test_delivery_alone_claimed_by_a_party_is_none(client: httpx.AsyncClie
 async def test_sixty_days_without_a_delivery_hold_people(client: httpx.AsyncClient) -> None:
     await say(client, "agency", "2016-07-01", convoy("delivered", "convoy-1"))
     await say(client, "agency", "2016-08-20", convoy("denied", "convoy-2", cause="denial_of_needs"))
+    await say(client, "envoy", "2016-08-21", convoy("denied", "convoy-2", on_earliest="2016-08-18", on_latest="2016-08-19"))
     before, then = [await situation(client, day) for day in ("2016-08-29", "2016-08-30")]
     assert (before["level"], before["because"]) == ("watch", [])
     assert (then["level"], reasons(then)) == ("serious", [("no_delivery", "2016-07-01")])
     shown = {each["subject"]: each["value"] for each in then["other"]}
     assert list(shown) == ["convoy-1", "convoy-2"]
     assert [shown["convoy-1"][name] for name in ("last_delivery", "days_since", "denied_since")] == ["2016-07-01", 60, None]
-    assert [shown["convoy-2"][name] for name in ("last_delivery", "days_since", "denied_since")] == [None, None, "2016-08-20"]
+    assert [shown["convoy-2"][name] for name in ("last_delivery", "days_since", "denied_since")] == [None, None, "2016-08-18"]
     # What arrives ends that reason and no other.
     await say(client, "agency", "2016-08-30", food("ran_out"))
     await say(client, "agency", "2016-08-31", convoy("partly_delivered", "convoy-3", removed=["medical"]))
@@ -127,6 +128,8 @@ async def test_later_stage_in_less_direct_words_is_no_repetition(client: httpx.A
 async def test_delivery_shows_that_a_warning_was_averted(client: httpx.AsyncClient) -> None:
     warning = await say(client, "agency", "2016-07-28", food(days=(5, 9)))
     arrived = await say(client, "agency", "2016-08-01", convoy("delivered"))
+    refused = {"outcome": "materialised", "reason": "it came", "report": arrived["id"]}
+    assert (await client.post(f"/v1/indicators/{warning['indicator']}/outcome", json=refused)).status_code == 422
     await outcome(client, warning, arrived, "averted")
     assert (await assessed(client, warning))["value"]["outcome"] == "averted"
 
