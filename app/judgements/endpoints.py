@@ -1,5 +1,6 @@
 """Judgements on indicators: record, correct, retract and read them."""
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from app.storage.paging import current_revision
 
 router = APIRouter(tags=["Judgements"])
 
+_operation = partial(create_operation, responses=AMEND_ERRORS)
 JUDGEMENT_CURSOR = Cursor("judgements", UUID)
 
 Identifier = Annotated[UUID, Path(description="Identifier of the judgement.", examples=["01900000-0000-7000-8010-000000000001"])]
@@ -41,12 +43,7 @@ async def _result(session: AsyncSession, caller: Principal, identifier: UUID, se
     return WriteResult(201, orjson.dumps(body), body["links"]["self"])
 
 
-@router.post(
-    "/indicators/{id}/judgements",
-    summary="Record a judgement",
-    response_model=JudgementOut,
-    **create_operation(JudgementIn, responses=AMEND_ERRORS),
-)
+@router.post("/indicators/{id}/judgements", summary="Record a judgement", response_model=JudgementOut, **_operation(JudgementIn))
 async def create_judgement(
     request: Request,
     caller: Curator,
@@ -66,12 +63,7 @@ async def create_judgement(
     return await idempotent_write(request, caller, write)
 
 
-@router.post(
-    "/judgements/{id}/correction",
-    summary="Correct a judgement",
-    response_model=JudgementOut,
-    **create_operation(JudgementCorrectionIn, responses=AMEND_ERRORS),
-)
+@router.post("/judgements/{id}/correction", summary="Correct a judgement", response_model=JudgementOut, **_operation(JudgementCorrectionIn))
 async def create_judgement_correction(
     request: Request,
     caller: Curator,
@@ -90,12 +82,7 @@ async def create_judgement_correction(
     return await idempotent_write(request, caller, write)
 
 
-@router.post(
-    "/judgements/{id}/retraction",
-    summary="Retract a judgement",
-    response_model=JudgementOut,
-    **create_operation(JudgementRetractionIn, responses=AMEND_ERRORS),
-)
+@router.post("/judgements/{id}/retraction", summary="Retract a judgement", response_model=JudgementOut, **_operation(JudgementRetractionIn))
 async def create_judgement_retraction(
     request: Request,
     caller: Curator,

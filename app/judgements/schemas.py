@@ -21,7 +21,8 @@ def _joined(sent: object) -> object:
     return "\n".join(sent) if isinstance(sent, list) and all(isinstance(each, str) for each in sent) else sent
 
 
-Words = Annotated[str, Field(min_length=1, max_length=5000), BeforeValidator(_joined)]
+# Twice this, escaped, leaves room in the 65,535 bytes of a proved entry.
+Words = Annotated[str, Field(min_length=1, max_length=3000), BeforeValidator(_joined)]
 
 
 class JudgementIn(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
@@ -48,12 +48,7 @@ UNKNOWN_REPORT = "no such report that stands on this indicator: send the id of o
 
 
 async def record_judgement(
-    session: AsyncSession,
-    caller: Principal,
-    indicator: UUID,
-    body: Any,
-    settings: Settings,
-    given: Given = NEW,
+    session: AsyncSession, caller: Principal, indicator: UUID, body: Any, settings: Settings, given: Given = NEW
 ) -> UUID:
     """Append a judgement on an indicator, which supersedes the one before, and return its identifier.
 
@@ -65,12 +60,7 @@ async def record_judgement(
 
 
 async def correct_judgement(
-    session: AsyncSession,
-    caller: Principal,
-    corrects: UUID,
-    body: Any,
-    settings: Settings,
-    given: Given = NEW,
+    session: AsyncSession, caller: Principal, corrects: UUID, body: Any, settings: Settings, given: Given = NEW
 ) -> UUID:
     """Append a judgement that corrects another, at its label or a stricter one, and return its identifier.
 
@@ -89,15 +79,8 @@ async def retract_judgement(
     inputs, judgement = await _require_standing(session, caller, identifier, settings)
     # With the reports, because who may not see one of these may not see the reason.
     detail = {JUDGEMENT: {"id": str(judgement.id), "reports": judgement.stated["reports"]}} | first_recorded_detail(first_recorded_at)
-    entry = appender.new_entry(
-        JUDGEMENT_TYPES[1],
-        caller,
-        indicator_id=judgement.indicator,
-        judgement_id=judgement.id,
-        level=judgement.level,
-        reason=reason,
-        detail=detail,
-    )
+    about = {"indicator_id": judgement.indicator, "judgement_id": judgement.id, "level": judgement.level}
+    entry = appender.new_entry(JUDGEMENT_TYPES[1], caller, reason=reason, detail=detail, **about)
     await _record(session, appender, entry, inputs.subject, settings)
 
 
@@ -128,7 +111,7 @@ async def _append(
     sent, value, errors = _validate(JudgementCorrectionIn if corrects else JudgementIn, subject, body, recorded_at, replicated)
     if value is not None:
         errors += await _unknown_records(connection, subject, value, caller)
-    levels, unknown = await _levels_of_reports(connection, subject.id, sent.reports if sent else (), caller)
+    levels, unknown = await _levels_of_reports(connection, subject.id, sent.reports if sent else (), caller, standing=not replicated)
     if not replicated:
         # Elsewhere it was valid when it was recorded, and may rely on reports that are not here.
         errors += [FieldProblem(pointer=f"/reports/{at}", detail=UNKNOWN_REPORT) for at in unknown]
@@ -141,9 +124,10 @@ async def _append(
     if errors or sent is None or value is None:
         raise invalid(errors)
     stated = sent.model_dump(mode="json") | {"value": value.model_dump(mode="json"), "reports": [str(each) for each in levels]}
-    # What was concluded before keeps its label: nothing but two persons lowers one.
+    # An earlier conclusion keeps its label: nothing but two persons lowers one.
     said = [each for each in visible_judgements(inputs, caller.level) if all(each.stated[name] == stated[name] for name in _SAID)]
-    level = max([_label(sent, value, inputs, caller, settings), floor, *(each.level for each in (*said, corrects) if each is not None)])
+    before = [each.shown_from for each in (*said, corrects) if each is not None]
+    level = max([_label(sent, value, inputs, caller, settings), floor, *before])
     stated["sensitivity"] = LABELS[level].value
     judgement = given.identifier or uuid7()
     entry = appender.new_entry(
@@ -214,12 +198,13 @@ async def _unknown_records(
 
 
 async def _levels_of_reports(
-    connection: AsyncConnection, indicator: UUID, wanted: Sequence[UUID], caller: Principal
+    connection: AsyncConnection, indicator: UUID, wanted: Sequence[UUID], caller: Principal, *, standing: bool
 ) -> tuple[dict[UUID, int], list[int]]:
-    """Return the levels of those wanted reports on an indicator that the caller sees standing, and the positions of the others."""
-    where = (col(Report.id).in_(wanted), col(Report.indicator_id) == indicator, col(Report.level) <= caller.level)
-    stands = (~(col(each) <= caller.level) | col(each).is_(None) for each in (Report.superseded_from_level, Report.retracted_from_level))
-    rows = {row.id: row.level for row in await connection.execute(select(col(Report.id), col(Report.level)).where(*where, *stands))}
+    """Return the levels of those wanted reports on an indicator that the caller sees (`standing`), and the positions of the others."""
+    where = [col(Report.id).in_(wanted), col(Report.indicator_id) == indicator, col(Report.level) <= caller.level]
+    ends = (Report.superseded_from_level, Report.retracted_from_level) if standing else ()
+    where += [or_(col(each).is_(None), col(each) > caller.level) for each in ends]
+    rows = {row.id: row.level for row in await connection.execute(select(col(Report.id), col(Report.level)).where(*where))}
     levels = {each: rows[each] for each in wanted if each in rows}
     return levels, [at for at, each in enumerate(wanted) if each not in rows]
 

@@ -186,6 +186,25 @@ class RandomLedger:
             self.outcomes.append(recorded | {"id": evidence["id"], "at": found["recorded_at"]})
         return found
 
+    async def _judge(self, label: str, which: int, relied_on: int, then: str | None) -> dict[str, Any] | None:
+        """Judge an indicator as another report on it says, with low confidence, so that no level rests on it; then amend that."""
+        old = self._pick(which)
+        alike = [each for each in self.reports if old and each["indicator"] == old["indicator"]]
+        if old is None:
+            return None
+        said = alike[relied_on % len(alike)]
+        value = (
+            {"supply": said["value"]["supply"], "scope": said["value"]["scope"], "state": "low"}
+            if "supply" in said["value"]
+            else said["value"]
+        )
+        body = {"value": value, "likelihood": "likely", "confidence": "low", "reasons": f"{which}", "reports": [said["id"]]}
+        found = await self._send(f"/v1/indicators/{old['indicator']}/judgements", body, self.clients[label])
+        if found and then:
+            amended = {"reason": "misread"} if then == "retraction" else body | {"reason": "misread"}
+            found = await self._send(f"/v1/judgements/{found['id']}/{then}", amended, self.clients[label]) or found
+        return found
+
     async def _grade(self, source: str, grade: str) -> dict[str, Any] | None:
         await self.add(source)
         slug = self.name(source)

@@ -147,6 +147,7 @@ def steps(kinds: list[str]) -> st.SearchStrategy[list[tuple[Any, ...]]]:
         st.tuples(st.just("retract"), READER, WHICH),
         st.tuples(st.just("reinstate"), READER, WHICH),
         st.tuples(st.just("outcome"), READER, WHICH, WHICH, OUTCOME),
+        st.tuples(st.just("judge"), READER, WHICH, WHICH, st.sampled_from([None, "correction", "retraction"])),
         st.tuples(st.just("grade"), SOURCE, st.sampled_from("ABCDEF")),
         st.tuples(st.just("label"), WHICH, READER),
     )

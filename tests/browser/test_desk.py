@@ -177,8 +177,10 @@ def test_axe_finds_nothing_on_the_pages_of_the_desk(desk: Page, language: str) -
     paths += ["/records/places/aleppo-east", "/new/routes"]
     page.goto("/places/aleppo-east")
     report = page.locator("a[href*='/desk/reports/']").first.get_attribute("href")
+    judge = page.locator("a[href*='/judgement']").first.get_attribute("href")
     assert report is not None
-    for path in [*(f"/desk{each}" for each in paths), report, f"{report}/correction"]:
+    assert judge is not None
+    for path in [*(f"/desk{each}" for each in paths), report, f"{report}/correction", judge]:
         page.goto(f"{path}?lang={language}")
         assert violations(page) == [], path
         # Nothing is wider than a phone.

@@ -77,4 +77,4 @@ def _fields(desk: Desk, indicator: Any) -> list[FormField]:
         *model_fields(JudgementIn, "", locale, skip=("value", "reports")),
         FormField("reports", "codes", field_label("reports", locale), options=said),
     ]
-    return [*fields, FormField("reason", "text", field_label("reason", locale))] if indicator["judgement"] else fields
+    return [*fields, FormField("reason", "text", locale.gettext("Why it is corrected or withdrawn"))] if indicator["judgement"] else fields
