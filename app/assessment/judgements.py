@@ -59,7 +59,7 @@ class Judgement:
         return {
             "id": str(self.id),
             **{name: self.stated[name] for name in STATED_FIELDS},
-            "sensitivity": LABELS[self.level].value,
+            "sensitivity": LABELS[self.shown_from].value,
             "recorded_at": rfc3339(self.recorded_at),
             "recorded_by": self.recorded_by,
             "links": {"self": f"/v1/judgements/{self.id}"},

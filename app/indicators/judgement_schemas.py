@@ -20,7 +20,7 @@ class StandingJudgement(BaseModel):
     reports: list[str] = Field(description="Identifiers of the reports that it relies on.")
     alternatives: str | None = Field(description="Other explanations that were considered; null for none.")
     valid_until: DateOrTime | None = Field(description="Day after which no level of urgency rests on it any more; null for no end.")
-    sensitivity: Label = Field(description="Label of the judgement.")
+    sensitivity: Label = Field(description="Label of the judgement, or that of a report that it relies on if it is stricter since.")
     recorded_at: Timestamp = Field(description="When it was first recorded, here or by the Lifeline that it came from (UTC).")
     recorded_by: str = Field(description="Organisation of the analyst.")
     lapsed: bool = Field(description="Whether a sound report that was stated after it was recorded contradicts it.")

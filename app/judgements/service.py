@@ -124,9 +124,10 @@ async def _append(
     if errors or sent is None or value is None:
         raise invalid(errors)
     stated = sent.model_dump(mode="json") | {"value": value.model_dump(mode="json"), "reports": [str(each) for each in levels]}
-    # What was concluded before keeps its label: nothing but two persons lowers one.
+    # An earlier conclusion keeps its label: nothing but two persons lowers one.
     said = [each for each in visible_judgements(inputs, caller.level) if all(each.stated[name] == stated[name] for name in _SAID)]
-    level = max([_label(sent, value, inputs, caller, settings), floor, *(each.level for each in (*said, corrects) if each is not None)])
+    before = [each.shown_from for each in (*said, corrects) if each is not None]
+    level = max([_label(sent, value, inputs, caller, settings), floor, *before])
     stated["sensitivity"] = LABELS[level].value
     judgement = given.identifier or uuid7()
     entry = appender.new_entry(

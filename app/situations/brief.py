@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from app.assessment.judgements import Judgement
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.domain.kinds.showing import code_clause, gettext_noop
-from app.domain.times import day_of, rfc3339
+from app.domain.times import day_of, end_of, rfc3339
 from app.domain.tlp import LABELS
 from app.domain.view import View
 from app.indicators.past import PastAssessment
@@ -23,6 +24,20 @@ _OUTCOMES = {
     "averted": gettext_noop("averted"),
     "overtaken": gettext_noop("overtaken by events"),
     "unknown": gettext_noop("outcome cannot be known"),
+}
+_LIKELIHOOD = {
+    "almost_no_chance": gettext_noop("almost no chance"),
+    "very_unlikely": gettext_noop("very unlikely"),
+    "unlikely": gettext_noop("unlikely"),
+    "roughly_even": gettext_noop("roughly even chance"),
+    "likely": gettext_noop("likely"),
+    "very_likely": gettext_noop("very likely"),
+    "almost_certain": gettext_noop("almost certain"),
+}
+_CONFIDENCE = {
+    "low": gettext_noop("low confidence"),
+    "moderate": gettext_noop("moderate confidence"),
+    "high": gettext_noop("high confidence"),
 }
 # Other statements in the paragraph of one indicator; the place's page has all.
 MAX_OTHERS = 3
@@ -61,10 +76,12 @@ class Brief:
             sections.insert(1, _("As recorded by %(day)s.") % {"day": self.words.locale.day(self.known_at)})
         for kind in KINDS.values():
             own = self._in_order(kind)
-            lines = [f"- {text}" for each in own if (text := " ".join(self._sentences(kind, each, citations)))]
+            paragraphs = [make(kind, each, citations) for each in own for make in (self._sentences, self._judgement)]
+            lines = [f"- {text}" for sentences in paragraphs if (text := " ".join(sentences))]
             if lines:
                 sections += [self._heading(self.words.label(kind.name, kind.name), 2), "\n".join(lines)]
-        cited = [self.statements[each] for each in citations.numbers]
+        judgements = {each.id: each for of in self.evidence.values() if (each := of.assessment.judgement) is not None}
+        cited = [judgements.get(each) or self.statements[each] for each in citations.numbers]
         standing = (each.level for of in self.evidence.values() for each in of.assessment.standing)
         shown = max([0, *standing, *(each.level for each in cited)])
         if cited:
@@ -98,9 +115,9 @@ class Brief:
         kind, subject = of.inputs.subject.kind, of.inputs.subject.subject
         labels, marks = [], []
         for each in reasons:
-            code = f"because_{each['reason']}"
-            labels.append(self.words.label(code if code in KINDS[kind].code_labels else each["reason"], kind))
-            marks.append(citations.mark(self._behind(of, each["since"])))
+            labels.append(self.words.label(f"because_{each['reason']}", kind))
+            judgement = of.assessment.judgement if each["judged"] else None
+            marks.append(citations.mark(judgement.id if judgement is not None else self._behind(of, each["since"])))
         text = self.words.locale.comma.join(labels) + "".join(dict.fromkeys(marks))
         codes = {each["reason"] for each in reasons}
         # Of people, the subject is the reason itself; others are about the place.
@@ -155,6 +172,24 @@ class Brief:
         if later := self._later(kind, of, citations):
             yield _("It is older than: %(subjects)s.") % {"subjects": words.locale.semicolon.join(later)}
 
+    def _judgement(self, kind: Kind[Any], of: PastAssessment, citations: Citations) -> Iterator[str]:
+        """Yield the paragraph of a judgement; likelihood and confidence are two things, so that no sentence has both (ICD 203)."""
+        if (judgement := of.assessment.judgement) is None:
+            return
+        words, _ = self.words, self.words.locale.gettext
+        mark, stated = citations.mark(judgement.id), judgement.stated
+        clauses = kind.clauses(judgement.value.model_dump(mode="json"))
+        said = words.said(kind.name, clauses, lambda _: mark) if clauses else mark.strip()
+        shown = {"subject": words.subject(kind.name, of.inputs.subject.subject), "said": said}
+        yield _("Judgement of an analyst on %(subject)s, not a report: %(said)s.") % shown
+        likelihood, confidence = _LIKELIHOOD[stated["likelihood"]], _CONFIDENCE[stated["confidence"]]
+        yield _("Likelihood: %(likelihood)s.") % {"likelihood": _(likelihood)}
+        yield f"{_(confidence)[:1].upper()}{_(confidence)[1:]}."
+        if of.assessment.lapsed:
+            yield _("It has lapsed: a later sound report contradicts it.")
+        if stated["valid_until"] is not None and end_of(stated["valid_until"]).date() < self.view.at.date():
+            yield _("It was valid until %(day)s.") % {"day": words.locale.day(stated["valid_until"]) + mark}
+
     def _later(self, kind: Kind[Any], of: PastAssessment, citations: Citations) -> list[str]:
         """Return what happened in the place after an assessment was stated, of the kinds that outdate it."""
         found = []
@@ -176,16 +211,21 @@ class Brief:
             said = [code_clause(state), *said]
         return self.words.said(kind.name, said, lambda _: mark) if said else mark.strip()
 
-    def _source(self, statement: Statement) -> str:
-        """Return the line of a report among the sources."""
+    def _source(self, statement: Statement | Judgement) -> str:
+        """Return the line of a report or judgement among the sources."""
         words = self.words
+        tlp = [tlp_text(LABELS[statement.level])] if statement.level else []
+        if isinstance(statement, Judgement):
+            shown = {"who": words.safe(statement.recorded_by), "day": words.locale.day(rfc3339(statement.recorded_at)), "id": statement.id}
+            line = words.locale.gettext("Judgement %(id)s of %(who)s, %(day)s.") % shown
+            return " ".join([line, words.locale.quote(words.safe(statement.stated["reasons"])), *tlp])
         parts = [words.source(statement, self.view.level) + "."]
         if statement.quote:
             parts.append(words.locale.quote(words.safe(statement.quote)))
         if statement.url:
             parts.append(words.link(statement.url))
         parts.append(words.locale.gettext("Report %(id)s.") % {"id": statement.id})
-        return " ".join([*parts, *([tlp_text(LABELS[statement.level])] if statement.level else [])])
+        return " ".join([*parts, *tlp])
 
 
 def reports_behind(evidence: Iterable[PastAssessment]) -> set[UUID]:

@@ -67,7 +67,7 @@ def build_checks(
     checks += [each for own in said if own.kind.counts_stock for each in _tenfold(own, words)]
     for own in said:
         if (pair := moved_later(own, said)) is not None:
-            old, new = (words.value(own.kind.name, _value(each)) for each in pair)
+            old, new = (words.value(own.kind.name, value_of(each)) for each in pair)
             text = words.locale.gettext("%(subject)s: first %(old)s, then %(new)s; no delivery is known in between.")
             subject = words.subject(own.kind.name, own.document["subject"])
             checks.append(_check("moved_later", [own.document], pair, text % {"subject": subject, "old": old, "new": new}))
@@ -79,7 +79,8 @@ def _check(name: str, documents: Iterable[Document], reports: Iterable[Any], det
     return {"check": name, "indicators": [each["id"] for each in documents], "reports": list(dict.fromkeys(ids)), "detail": detail}
 
 
-def _value(statement: Statement) -> dict[str, Any]:
+def value_of(statement: Statement) -> dict[str, Any]:
+    """Return the value of a report as JSON."""
     return statement.value.model_dump(mode="json")
 
 
@@ -143,7 +144,7 @@ def _tenfold(said: Said, words: Wording) -> Iterable[Check]:
     plot, standing, own = said.kind.plot, said.standing(), said.own()
     assert isinstance(plot, RangePlot), "what counts people has a plot of a range"
     for last, each in pairwise(own):
-        (_, before), (_, figure) = _preferred(_value(last), plot), _preferred(_value(each), plot)
+        (_, before), (_, figure) = _preferred(value_of(last), plot), _preferred(value_of(each), plot)
         if each.id not in standing or not before or not figure or max(before, figure) < MIN_FACTOR * min(before, figure):
             continue
         rises = figure > before

@@ -21,7 +21,7 @@ from app.domain.view import View
 from app.indicators.past import PastAssessment
 from app.ledger.models import LedgerEntry, seq_column
 from app.reports.models import Report
-from app.situations.checks import Said, is_checked, moved_later
+from app.situations.checks import Said, is_checked, moved_later, value_of
 from app.situations.evidence import Evidence
 from app.situations.urgency import MAX_QUIET_DAYS
 from app.situations.wording import AGREEMENT, Wording
@@ -45,6 +45,8 @@ _NOTES = {
     "overtaken": gettext_noop("overtaken by later statements"),
 }
 MAX_STATEMENTS_PER_ITEM = 5
+# Of a period, the last recorded.
+MAX_REPORTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,16 @@ async def load_changes(connection: AsyncConnection, indicators: Collection[UUID]
         if period.after_revision is None:
             assert period.before.time_point.as_of is not None
             stated = (col(Report.stated_at) > period.before.time_point.as_of, *reports_at(then), col(Report.level) <= level)
-            ids |= set((await connection.execute(select(col(Report.id)).where(col(Report.indicator_id).in_(some), *stated))).scalars())
+            reports = select(col(Report.id)).where(col(Report.indicator_id).in_(some), *stated).order_by(col(Report.global_seq).desc())
+            ids |= set((await connection.execute(reports.limit(MAX_REPORTS))).scalars())
         else:
             entries = select(col(LedgerEntry.report_id)).where(
                 col(LedgerEntry.indicator_id).in_(some), col(LedgerEntry.report_id).is_not(None), seq_column(level) > period.after_revision
             )
             if then.through_global_seq is not None:
                 entries = entries.where(col(LedgerEntry.global_seq) <= then.through_global_seq)
-            ids |= {each for each in (await connection.execute(entries)).scalars() if each is not None}
+            newest = entries.order_by(col(LedgerEntry.global_seq).desc()).limit(MAX_REPORTS)
+            ids |= {each for each in (await connection.execute(newest)).scalars() if each is not None}
     changes = Changes()
     rows = [
         row
@@ -143,13 +147,9 @@ def _of_reports(after: Evidence, changes: Changes, period: Period) -> Iterator[I
         correction = changes.after.get(changes.corrections.get(id_, id_))
         if each.is_superseded_for(level) and correction is not None and correction is not each:
             same = changes.indicators[correction.id] == changes.indicators[id_]
-            yield Item("corrected", of, [each, correction], _value(each), _value(correction) if same else None)
+            yield Item("corrected", of, [each, correction], value_of(each), value_of(correction) if same else None)
         elif each.is_retracted_for(level):
-            yield Item("withdrawn", of, [each], _value(each), None)
-
-
-def _value(statement: Statement) -> dict[str, Any]:
-    return statement.value.model_dump(mode="json")
+            yield Item("withdrawn", of, [each], value_of(each), None)
 
 
 def _new(before: Evidence, after: Evidence, changes: Changes, told: Collection[UUID]) -> Iterator[Item]:
@@ -178,13 +178,13 @@ def _of_assessments(before: Evidence, after: Evidence, changes: Changes) -> Iter
         overtaken = {each.id for each, relation in was.relations if relation == "overtaken"}
         for each, relation in now.relations:
             if relation == "overtaken" and each.id not in overtaken:
-                yield Item("overtaken", of, [each], _value(each), now.value)
+                yield Item("overtaken", of, [each], value_of(each), now.value)
         if now.agreement == "contested" and was.agreement != "contested":
             against = [each for each, relation in now.relations if relation in ("preferred", "contradicts")]
             yield Item("contested", of, against, was.value, now.value, was.agreement)
         pair = moved_later(of_place[id_], list(of_place.values())) if id_ in of_place else None
         if pair is not None and pair[1].id in changes.after and pair[1].id not in changes.before:
-            yield Item("moved_later", of, pair, _value(pair[0]), _value(pair[1]))
+            yield Item("moved_later", of, pair, value_of(pair[0]), value_of(pair[1]))
 
 
 def _visible(of: PastAssessment) -> list[Statement]:
@@ -286,7 +286,7 @@ def _said(statement: Statement, item: Item, words: Wording) -> str:
     relation = next((each for said, each in (*assessment.relations, *assessment.left_out) if said.id == statement.id), "")
     if item.change == "new" and relation in _NOTES:
         source = f"{source}{words.locale.comma}{words.locale.gettext(_NOTES[relation])}"
-    return words.locale.gettext("%(value)s (%(source)s)") % {"value": words.value(kind, _value(statement)), "source": source}
+    return words.locale.gettext("%(value)s (%(source)s)") % {"value": words.value(kind, value_of(statement)), "source": source}
 
 
 def digest_text(heading: str, items: Sequence[Item], words: Wording) -> str:

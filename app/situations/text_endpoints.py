@@ -128,8 +128,8 @@ async def get_digest(
     """Get what is new, corrected, withdrawn, overtaken, newly contested, moved later without a delivery, or silent, since a time or a
     revision.
 
-    Only changes that the caller sees. As JSON, or as text to paste into a situation report; the header `Lifeline-TLP` has the label of what
-    is shown.
+    Only changes that the caller sees, in the last 1,000 reports of the period at most. As JSON, or as text to paste into a situation
+    report; the header `Lifeline-TLP` has the label of what is shown.
     """
     format_ = negotiate_format(request, DIGEST_FORMATS, format)
     locale, names = _language(request, lang)
@@ -146,8 +146,10 @@ async def get_digest(
     level = max([0, *(each.level for each in said), *(each.level for item in items for each in item.of.assessment.standing)])
     if format_ is Format.TEXT:
         title = locale.gettext("%(place)s: what changed from %(since)s to %(day)s")
+        if period.after_revision is not None:
+            title = locale.gettext("%(place)s: what was recorded since revision %(revision)s")
         first, last = (locale.day(rfc3339(each)) for each in (period.since, view.at))
-        shown = {"place": words.name("place", found.slug, found.name), "since": first, "day": last}
+        shown = {"place": words.name("place", found.slug, found.name), "since": first, "day": last, "revision": period.after_revision}
         body = digest_text(f"{tlp_text(LABELS[level])}\n{title % shown}", items, words).encode()
     else:
         body = orjson.dumps(

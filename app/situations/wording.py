@@ -54,10 +54,13 @@ class Wording:
         return f"<{encoded}>"
 
     def label(self, code: str, kind: str) -> str:
-        """Return the label of a code of a kind; a code without a label is shown as it is."""
-        # Kinds may have codes of others, such as what a convoy brings.
-        label = next((each.code_labels[code] for each in (KINDS[kind], *KINDS.values()) if code in each.code_labels), None)
-        return self.locale.gettext(label) if label else self.safe(code)
+        """Return the label of a code, as its kind has it, else as another kind does; a code without a label loses its underscores."""
+        bare = code.removeprefix("because_")
+        for name in (code, bare):
+            for each in (KINDS[kind], *KINDS.values()):
+                if name in each.code_labels:
+                    return self.locale.gettext(each.code_labels[name])
+        return self.safe(bare.replace("_", " "))
 
     def name(self, type_: str, slug: str, name: str | None = None) -> str:
         """Return the name of a record in the language, safe and apart from the direction of the text around it."""

@@ -217,7 +217,10 @@ async def test_judgement_is_seen_by_its_label_and_by_the_reports_it_relies_on(
         assert (await client.get(f"/v1/judgements/{latest['id']}")).status_code == 404
         entries = [each for each in (await get(client, "/v1/changes", limit=1000))["items"] if each["type"] == "judgement"]
         assert [(each["detail"], each["reason"], each["redacted"]) for each in entries] == [(None, None, ["detail", "salt"])] * 2
-    assert (await standing(curator, said["indicator"]))["id"] == latest["id"]
+    shown = await standing(curator, said["indicator"])
+    assert (shown["id"], latest["sensitivity"], shown["sensitivity"]) == (latest["id"], "clear", "amber")
+    again = await post(curator, f"/v1/judgements/{latest['id']}/correction", **judgement(reason="more"))
+    assert again["sensitivity"] == "amber"
     assert await problems(settings) == []
 
 

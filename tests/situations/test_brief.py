@@ -248,6 +248,27 @@ async def test_brief_tells_outcomes_claims_and_silence(client: httpx.AsyncClient
     assert "- Food: ran out [1]. Outcome of the warning: came true." in text
 
 
+async def test_brief_has_judgements_in_paragraphs_of_their_own(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """Likelihood and confidence are in two sentences (ICD 203)."""
+    said = await post(client, **report(value={"people": 1000}, sensitivity="clear"))
+    body = {"value": {"concept": "trapped", "people": 700}, "likelihood": "likely", "confidence": "moderate", "reasons": "Empty *streets*."}
+    judgement = await post(client, f"/v1/indicators/{said['indicator']}/judgements", **body, sensitivity="green")
+    # A judgement counts from when it was recorded.
+    assert judgement["id"] not in await brief(client)
+    text = await brief(client, as_of="2100-01-01")
+    assert "- People are trapped [1].\n" in text
+    assert (
+        "- Trapped: 1,000 [2]. One source. Said 30,472 days ago. This is out of date.\n"
+        "- Judgement of an analyst on Trapped, not a report: 700 [1]. Likelihood: likely. Moderate confidence.\n"
+    ) in text, text
+    assert f"\n1. Judgement {judgement['id']} of test, " in text
+    assert "Empty \\*streets\\*." in (await client.get("/v1/situations/oldtown/brief?as_of=2100-01-01")).text
+    assert text.startswith("TLP:GREEN\n")
+    assert judgement["id"] not in await brief(anonymous, as_of="2100-01-01")
+
+
 async def test_brief_errors_and_formats(client: httpx.AsyncClient, reference: Reference) -> None:
     path = "/v1/situations/oldtown/brief"
     assert (await client.get("/v1/situations/nowhere/brief")).status_code == 404

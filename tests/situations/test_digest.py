@@ -123,6 +123,10 @@ async def test_digest_since_a_revision_lists_what_was_recorded(client: httpx.Asy
     ]
     assert [found[1][name]["runs_out_latest"] for name in ("old", "new")] == ["2016-08-18", "2016-08-17"]
     assert (found[2]["old"]["status"], found[2]["new"]) == ("closed", None)
+    text = (await client.get(f"/v1/situations/oldtown/digest.txt?since={seen}&as_of=2016-12-31")).text
+    assert text.splitlines()[1] == f"Old town: what was recorded since revision {seen}"
+    everything = await digest(client, 0)
+    assert {each["change"] for each in everything} == {"new", "corrected", "withdrawn", "contested"}
     now = await revision(client)
     assert await digest(client, now) == []
     await post(client, f"/v1/reports/{gone['id']}/reinstatement", reason="it was right")

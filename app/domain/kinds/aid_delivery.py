@@ -218,7 +218,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
             if value.get(name):
                 found.append(Clause(message, codes={"codes": value[name]}, path=name))
         if value.get("denied_since"):
-            found.append(Clause(gettext_noop("denied since %(day)s"), {"day": ("denied_since", value["denied_since"])}))
+            found[0] = Clause(gettext_noop("denied since %(day)s"), {"day": ("denied_since", value["denied_since"])})
         return found
 
     def risks(self, values: Sequence[Mapping[str, Any]], at: datetime) -> list[tuple[int, Risk]]:

@@ -120,8 +120,10 @@ class ServiceStatusKind(Kind[ServiceStatus]):
         return self.worst_first.index(summary["state"]), summary["service"], place
 
     def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
-        """Return the state, since when, and the counts."""
+        """Return the state, since when, and the counts, but no 0 that the state says already."""
         state, *counts = super().clauses(value)
+        if value.get("known") is None and value.get("working") == 0:
+            counts = []
         if value.get("since"):
             state = Clause(gettext_noop("%(status)s since %(day)s"), {"day": ("since", value["since"])}, {"status": (value["state"],)})
         return [state, *counts]

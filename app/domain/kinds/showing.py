@@ -123,7 +123,7 @@ def plot_clauses(value: Mapping[str, Any], plot: RangePlot | DatePlot | StatePlo
     """Return what a value says by the fields that a plot names, of a report or an assessment."""
     if isinstance(plot, RangePlot):
         until = {"day": (plot.until, value.get(plot.until))}
-        return [*_range_clauses(value, plot), *([Clause(_DATES[3], until)] if value.get(plot.until) else [])]
+        return [*_range_clauses(value, plot), *([Clause(gettext_noop("counted until %(day)s"), until)] if value.get(plot.until) else [])]
     if isinstance(plot, DatePlot):
         return [*([code_clause(value[plot.state])] if value.get(plot.state) else []), *date_clauses(value, plot.earliest, plot.latest)]
     if isinstance(plot, StatePlot):

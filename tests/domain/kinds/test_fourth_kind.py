@@ -158,6 +158,10 @@ async def test_fourth_kind_is_shown_wherever_the_others_are(database_url: str, c
             shown, *_ = await post_all(client, warning, report(), report("supply_runout"), report("route_closure"))
             link = f"/v1/indicators/{shown['indicator']}"
 
+            texts = [(await client.get(f"/v1/situations/country/{each}")).text for each in ("brief", "digest.txt?since=2016-01-01")]
+            assert "Hospitals: partly working [1]. One source. Said 2 days ago." in texts[0]
+            assert "Hospitals: partly working (Agency, " in texts[1]
+
             situations = {each["place"]["slug"]: each for each in (await client.get("/v1/situations")).json()["items"]}
             assert situations["oldtown"]["other"] == []
             assert (situations["country"]["trapped"], situations["country"]["supplies"]) == ([], [])
