@@ -21,7 +21,7 @@ from app.storage.commit_notifier import Version
 from app.storage.database import Database
 
 LANGUAGE_COOKIE = "lifeline_language"
-# What a reader of a place's page has seen of it, below the path of that page: clearance and revisions, and nothing about the reader.
+# The part of a place that the reader of its page has seen, below the path of that page: clearance and revisions, nothing about the reader.
 SEEN_COOKIE = "lifeline_seen"
 _HKDF_INFO = b"lifeline board session 1"
 _FORM_INFO = b"lifeline board form 1"

@@ -153,7 +153,7 @@ class DigestItem(Record):
 
 
 class Digest(Record):
-    """What changed in a place; `revision` is the `since` of the next digest."""
+    """The changes in a place; `revision` is the `since` of the next digest."""
 
     place: PlaceName
     since: str

@@ -90,7 +90,7 @@ def _assessment_conditions(filters: IndicatorFilters, level: int, at: Any, store
         where.append(col(IndicatorProjection.recorded_at) >= start_of(filters.updated_since))
     if filters.stale is not None:
         stale = stored.c.stale_after < at
-        # What leads without becoming stale is not stale.
+        # A value that leads without becoming stale is not stale.
         lasts = stored.c.stale_after.is_(None) & stored.c.preferred_grade_rank.is_not(None)
         where.append(stale if filters.stale else ~stale | lasts)
     return where

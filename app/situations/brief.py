@@ -56,7 +56,7 @@ class Citations:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What a brief is written from; `statements` has every report that assessments or reasons rest on."""
+    """The material of a brief; `statements` has every report that assessments or reasons rest on."""
 
     place: Mapping[str, Any]
     evidence: Evidence

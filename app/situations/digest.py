@@ -1,4 +1,4 @@
-"""What changed in a place: between two times of statements, or since a revision of what was recorded. Pure but for loading."""
+"""Changes in a place: between two times of statements, or since a revision of what was recorded. Pure but for loading."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ MAX_REPORTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What a digest compares: a place at two views; `since` is the time of the first.
+    """Both sides of a digest: a place at two views; `since` is the time of the first.
 
     `after_revision` is that of the first, None where the views differ by what was stated.
     """

@@ -27,7 +27,7 @@ _kept: WeakKeyDictionary[Engine, OrderedDict[Hashable, bytes]] = WeakKeyDictiona
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What identifies the situation of a place for a clearance at a time, and the number of the last entry that the clearance sees."""
+    """The key of the situation of a place for a clearance at a time, and the number of the last entry that the clearance sees."""
 
     key: Hashable
     revision: int

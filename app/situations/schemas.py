@@ -193,7 +193,7 @@ class DigestItem(BaseModel):
 
 
 class Digest(BaseModel):
-    """What changed in a place, as the caller sees it."""
+    """The changes in a place, as the caller sees it."""
 
     place: PlaceBrief = Field(description="The place.")
     since: Timestamp = Field(description="Time from which changes are listed; with a revision, when that was recorded.")

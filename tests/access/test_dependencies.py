@@ -34,7 +34,8 @@ NEEDS: dict[str, tuple[Scope, ...] | None] = {
             "GET /v1/ledger/checkpoint", "GET /v1/ledger/tile/{height}/{number}", "GET /v1/ledger/tile/entries/{number}",
             "GET /v1/reports/{id}.tlog-proof", "GET /v1/reports/{id}.tlog-entry", "GET /v1/judgements/{id}/provenance",
             "GET /v1/judgements/{id}.tlog-proof", "GET /v1/judgements/{id}.tlog-entry", "GET /v1/judgements/{id}",
-            "GET /v1/indicators/{id}/judgements",
+            "GET /v1/indicators/{id}/judgements", "GET /v1/aid-deliveries", "GET /v1/population-movements", "GET /v1/service-statuses",
+            "GET /v1/situations/{place}/brief", "GET /v1/situations/{place}/digest",
         )
     ),
     **dict.fromkeys(
@@ -112,6 +113,7 @@ async def request(client: httpx.AsyncClient, operation: str, key: str | None, st
     method, path = operation.split(" ")
     for name, value in stage.items():
         path = path.replace(f"{{{name}}}", value)
+    path += "?since=2016-07-28" if path.endswith("/digest") else ""
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     # A HEAD of a stream ends at once.
     sent = "HEAD" if path.endswith("/stream") else method

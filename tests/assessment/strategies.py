@@ -156,7 +156,7 @@ def steps(kinds: list[str]) -> st.SearchStrategy[list[tuple[Any, ...]]]:
 
 
 STEPS = st.sampled_from([*([kind] for kind in KINDS), *([kind] for kind in KINDS), list(KINDS)]).flatmap(steps)
-# Those of every kind, for what needs no second implementation to compare with.
+# Statements of every kind, for what needs no second implementation to compare with.
 ALL_STEPS = st.sampled_from([*([kind] for kind in ALL_KINDS), list(ALL_KINDS)]).flatmap(steps)
 # A point of view: clearance, days of `as_of` (None: now) and the number of the step up to which the service knew (None: all).
 VIEWS = st.lists(

@@ -206,6 +206,7 @@ class IndicatorOut(BaseModel):
     stated_at: datetime
     stale_after: datetime
     recorded_at: datetime
+    judgement: None = None
     assessment: AssessmentOut
     provenance: ProvenanceOut
     sensitivity: str

@@ -159,7 +159,7 @@ async def test_every_figure_of_a_brief_is_cited(make_client: MakeClient, anonymo
             {"kind": kind, "value": value, "source": source, "place": place, "stated_at": f"2016-07-{day:02}", "sensitivity": label}
             for (kind, value), source, day, label in statements
         ]
-        # What does not fit together, such as a resupply with days, is refused.
+        # A combination that does not fit, such as a resupply with days, is refused.
         recorded = (await client.post("/v1/reports", json=bodies)).json()["items"]
         hidden = [
             each["id"] for each, body in zip(recorded, bodies, strict=True) if each["status"] == 201 and body["sensitivity"] != "clear"

@@ -66,7 +66,7 @@ async def test_tenfold_figure_is_flagged(
     assert [each["detail"] for each in found] == ([f"Trapped: {flagged}."] if flagged else [])
     if found:
         assert found[0]["reports"] == [first["id"], last["id"]]
-        # What is withdrawn is no figure to compare with.
+        # A withdrawn report has no figure to compare with.
         await post(client, f"/v1/reports/{first['id']}/retraction", reason="typing error")
         assert await checks(client) == []
         recorded = (await client.get(f"/v1/reports/{last['id']}")).json()["recorded_at"]

@@ -109,7 +109,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
     status_field = "stage"
     references = {"route": "route"}
     range_fields = frozenset({"on_earliest", "on_latest"})
-    # What failed, then what has come furthest.
+    # Failures first, then the stage that has come furthest.
     worst_first = (
         *("attacked", "turned_back", "denied", "cancelled"),
         *("partly_delivered", "delivered", "under_way", "planned", "approved", "requested"),

@@ -86,7 +86,7 @@ class StatePlot:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A part of a sentence about a value: a message marked with `gettext_noop`, and what stands in it by name.
+    """A part of a sentence about a value: a message marked with `gettext_noop`, and the values of its names.
 
     `figures` are paths in the value, as `basis` of an assessment knows them, with the number or day (ISO 8601) there. `codes` are codes of
     the kind, several as a list. `about` is the code of what the clause is about, if it is a part of the subject. `path` is the field

@@ -103,7 +103,7 @@ async def test_sixty_days_without_a_delivery_hold_people(client: httpx.AsyncClie
     assert list(shown) == ["convoy-1", "convoy-2"]
     assert [shown["convoy-1"][name] for name in ("last_delivery", "days_since", "denied_since")] == ["2016-07-01", 60, None]
     assert [shown["convoy-2"][name] for name in ("last_delivery", "days_since", "denied_since")] == [None, None, "2016-08-18"]
-    # What arrives ends that reason and no other.
+    # A delivery ends that reason and no other.
     await say(client, "agency", "2016-08-30", food("ran_out"))
     await say(client, "agency", "2016-08-31", convoy("partly_delivered", "convoy-3", removed=["medical"]))
     after = await situation(client, "2016-09-01")
