@@ -288,5 +288,6 @@ async def _with_altered_names(connection: AsyncConnection, since: int) -> set[UU
     stored = {tuple(row[:3]): row.first_global_seq for row in await connection.execute(indexed)}
     relabelled = select(col(LedgerEntry.indicator_id)).where(col(LedgerEntry.type) == "label")
     unsure = set((await connection.execute(relabelled)).scalars())
-    differing = {key for key in expected.keys() & stored.keys() if expected[key] != stored[key] and key[0] not in unsure}
-    return {key[0] for key in (expected.keys() ^ stored.keys()) | differing}
+    # A lowered label leaves the row of the old level behind.
+    differing = {key for key in stored if stored[key] != expected.get(key) and key[0] not in unsure}
+    return {key[0] for key in (expected.keys() - stored.keys()) | differing}

@@ -48,6 +48,9 @@ class RecordedLedger(RandomLedger):
     async def step(self, step: tuple[Any, ...]) -> None:
         """Do one step and keep what is stored then."""
         await super().step(step)
+        if step[0] == "label":
+            # A replay of an earlier entry never shows what was raised since.
+            self.stored.clear()
         async with self.database.read() as connection:
             head = (await connection.execute(select(*table_of(LedgerHead).c))).mappings().one()
             self.stored[head["global_seq"]] = head["recorded_at"], await self._documents(connection)

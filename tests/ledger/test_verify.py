@@ -363,6 +363,20 @@ async def test_verify_since_accepts_a_retraction_before_the_checkpoint(
 
 
 @mostly_sqlite
+async def test_verify_accepts_a_lowered_label_of_a_report_that_names_others(
+    client: httpx.AsyncClient, make_client: MakeClient, settings: Settings, reference: Reference
+) -> None:
+    said = report(sensitivity="green", provenance={"via": ["outlet"], "origin": "envoy"})
+    lowered = {"sensitivity": "clear", "reason": "public by now"}
+    second = await make_client(clearance=Label.RED, organisation="second")
+    proposal = (await client.post(f"/v1/reports/{(await post(client, **said))['id']}/label", json=lowered)).json()
+    answer = await second.post(f"/v1/label-proposals/{proposal['id']}/confirmation", json={"reason": "agreed"})
+    assert answer.json()["type"] == "label"
+    code, output = await verify(settings)
+    assert code == 0, output
+
+
+@mostly_sqlite
 @pytest.mark.parametrize("clearance", [Label.CLEAR, Label.AMBER_STRICT])
 async def test_verify_head_of_an_auditor_must_be_in_the_history(
     make_client: MakeClient, settings: Settings, ledger: None, tmp_path: Path, clearance: Label
