@@ -16,7 +16,7 @@ from app.board.desk.session import reject_cross_site
 from app.board.drawing.maps import place_map
 from app.board.overview_page import load_records, overview_context, wall_context
 from app.board.place_page import load_news, place_context
-from app.board.rendering import ASSETS, DIGEST, NOT_STORED, LocalizationDep, PageRoute, draw, end_session, render_page, root_path
+from app.board.rendering import ASSETS, DESK_PATH, DIGEST, NOT_STORED, LocalizationDep, PageRoute, draw, end_session, render_page, root_path
 from app.board.sessions import SEEN_COOKIE, session_cookie
 from app.board.time_slider import MAX_STEPS, TimeSlider
 from app.http.localization import Localization
@@ -130,21 +130,21 @@ async def show_embedded_card(request: Request, locale: LocalizationDep, slug: Sl
 
 @router.get("/sign-in")
 async def show_sign_in(
-    request: Request, locale: LocalizationDep, ended: bool = False, first: bool = False, unsent: bool = False
+    request: Request, locale: LocalizationDep, ended: bool = False, first: bool = False, unsent: bool = False, to: str = ""
 ) -> Response:
-    """Show the form for a key, and why: a session `ended`, there was none, or a form was left `unsent`."""
-    return _sign_in_page(request, locale, ended=ended, first=first, unsent=unsent)
+    """Show the form for a key, and why: a session `ended`, there was none, or a form was left `unsent`; `to` is the next page."""
+    return _sign_in_page(request, locale, to=to, ended=ended, first=first, unsent=unsent)
 
 
 @router.post("/sign-in")
 async def sign_in(request: Request, locale: LocalizationDep) -> Response:
     """Store a valid key in the session cookie; show the form again for any other."""
     reject_cross_site(request)
-    form = await read_body(request, MAX_FORM_BYTES)
-    key = parse_qs(form.decode("utf-8", "replace")).get("key", [""])[0].strip()
+    form = parse_qs((await read_body(request, MAX_FORM_BYTES)).decode("utf-8", "replace"))
+    key, to = (form.get(name, [""])[0].strip() for name in ("key", "to"))
     if not _KEY.fullmatch(key) or not await _is_valid(request, key):
-        return _sign_in_page(request, locale, 403)
-    response = RedirectResponse(f"{root_path(request)}/", 303, NOT_STORED)
+        return _sign_in_page(request, locale, 403, to=to)
+    response = RedirectResponse(f"{root_path(request)}{to if DESK_PATH.fullmatch(to) else '/'}", 303, NOT_STORED)
     scheme = request.scope["scheme"]
     value = app_state(request).sessions.encrypt(key)
     response.set_cookie(session_cookie(scheme), value, path="/", secure=scheme == "https", httponly=True, samesite="strict")
@@ -179,10 +179,10 @@ async def _is_valid(request: Request, key: str) -> bool:
     return True
 
 
-def _sign_in_page(request: Request, locale: Localization, status: int = 200, **why: bool) -> Response:
+def _sign_in_page(request: Request, locale: Localization, status: int = 200, *, to: str = "", **why: bool) -> Response:
     insecure = request.scope["scheme"] == "http" and request.url.hostname not in ("localhost", "127.0.0.1", "::1")
     reasons = {"ended": False, "first": False, "unsent": False} | why
-    page = render_page(request, "sign_in.html", locale, status, insecure=insecure, **reasons)
+    page = render_page(request, "sign_in.html", locale, status, insecure=insecure, to=to, **reasons)
     # The key of the response cache has neither scheme nor host.
     request_state(request.scope)["cacheable"] = False
     return page

@@ -31,6 +31,8 @@ ASSETS = {
     path.name: (MEDIA_TYPES[path.suffix], path.read_bytes()) for path in sorted((HERE / "static").iterdir()) if path.suffix in MEDIA_TYPES
 }
 DIGEST = hashlib.sha256(b"\0".join(content for _, content in ASSETS.values())).hexdigest()[:16]
+# Pages that signing in may lead to.
+DESK_PATH = re.compile("/desk(/[A-Za-z0-9_-]+)*")
 NOT_STORED = {"Cache-Control": "no-store"}
 # Allow nothing inline, no plug-ins, and no resource or form target of another site.
 CONTENT_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors "
@@ -114,9 +116,11 @@ def end_session(response: Response, request: Request) -> Response:
 
 
 def _why(request: Request) -> str:
-    """Return the query that tells the sign-in page why it is shown: no session yet, or one that ended, and a form that was not recorded."""
+    """Return the query that tells the sign-in page why it is shown, that a form was not recorded, and which page of the desk comes next."""
     why = "ended=true" if session_cookie(request.scope["scheme"]) in request.cookies else "first=true"
-    return f"{why}&unsent=true" if request.method == "POST" else why
+    if request.method == "POST":
+        return f"{why}&unsent=true"
+    return f"{why}&to={request.scope['path']}" if DESK_PATH.fullmatch(request.scope["path"]) else why
 
 
 class PageRoute(APIRoute):

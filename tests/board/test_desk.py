@@ -62,6 +62,23 @@ async def test_times_as_people_write_them_are_shown_resolved(desk: httpx.AsyncCl
     assert (await desk.get("/v1/reports")).json()["items"] == []
 
 
+async def test_signing_in_leads_to_the_page_of_the_desk_that_asked_for_it(anonymous: httpx.AsyncClient, make_key: MakeKey) -> None:
+    key = await make_key(Scope.READ, Scope.REPORT)
+    asked = await anonymous.get("/desk/drafts?lang=en")
+    assert '<input type="hidden" name="to" value="/desk/drafts">' in (await anonymous.get(asked.headers["location"])).text
+    for to, led in (("/desk/drafts", "/desk/drafts"), ("//elsewhere.example", "/"), ("/desk/../..//x", "/"), ("/places/x", "/"), ("", "/")):
+        answer = await anonymous.post("/sign-in", data={"key": key, "to": to}, headers={"Sec-Fetch-Site": "same-origin"})
+        assert (answer.status_code, answer.headers["location"]) == (303, led)
+
+
+async def test_next_statement_begins_with_what_the_document_shares(desk: httpx.AsyncClient) -> None:
+    answer = await send(desk, "/desk/statements/supply_runout", FOOD | {"value.runs_out": "in 3 weeks", "do": "next"})
+    page = (await desk.get(answer.headers["location"])).text
+    assert "Recorded." in page
+    form = filled_in(page)
+    assert (form["place"], form["source"], form["stated_at"][:10], form["value.supply"]) == ("Old town", "Agency", "2016-07-28", "")
+
+
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [
@@ -212,7 +229,7 @@ async def test_forms_of_other_sites_and_sessions_are_refused(desk: httpx.AsyncCl
 
 async def test_desk_needs_a_session_and_a_scope(anonymous: httpx.AsyncClient, reference: Reference, make_key: MakeKey) -> None:
     answer = await anonymous.get("/desk")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?first=true")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?first=true&to=/desk")
     assert "Sign in first" in (await anonymous.get("/sign-in?first=true")).text
     answer = await anonymous.post("/desk/statements/supply_runout", content="do=send", headers=SAME_SITE)
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?first=true&unsent=true")

@@ -36,9 +36,9 @@ async def show_today(desk: DeskDep) -> Response:
 
 @router.get("/statements/{kind}")
 @router.post("/statements/{kind}")
-async def statement(desk: DeskDep, kind: str, same: Done = "") -> Response:
+async def statement(desk: DeskDep, kind: str, same: Done = "", done: Done = "") -> Response:
     """Enter a statement."""
-    return await _statement(desk, f"/desk/statements/{kind}", same)
+    return await _statement(desk, f"/desk/statements/{kind}", same, done)
 
 
 @router.get("/reports/{id}/correction")
@@ -115,7 +115,7 @@ async def _article(desk: DeskDep) -> Response:
     return await article_page(desk)
 
 
-async def _statement(desk: DeskDep, path: str, same: str = "") -> Response:
+async def _statement(desk: DeskDep, path: str, same: str = "", done: str = "") -> Response:
     if desk.text("do").startswith("add:"):
         return await add_from(desk, path, desk.text("do").removeprefix("add:"))
     match = STATEMENT.fullmatch(path)
@@ -137,4 +137,4 @@ async def _statement(desk: DeskDep, path: str, same: str = "") -> Response:
         if found["status"] != "proposed":
             raise Problem(409, f"The draft is already {found['status']}.")
         target = Target(path, found["report"]["kind"], draft=found, etag=desk.text("etag") or response.headers["etag"])
-    return await statement_page(desk, target, same)
+    return await statement_page(desk, target, same, done)

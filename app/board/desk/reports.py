@@ -46,6 +46,7 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
         indicator = await desk.api.get(f"/v1/indicators/{report['indicator']}", as_of=None)
         outcome = (indicator["value"] or {}).get("outcome") or ""
     is_closed = outcome not in ("", "pending")
+    shown_for = await _warnings(desk, names, report) if done in ("recorded", "existing") and not warns else []
     source = (await desk.api.records_by_slug("sources", [report["source"]])).get(report["source"])
     return await desk.page(
         "report.html",
@@ -63,6 +64,7 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
             (each, label_for(f"outcome_{each}", locale)) for each in WarningOutcome.__value__.__args__ if each != "pending" or is_closed
         ],
         evidence=evidence,
+        shown_for=shown_for,
     )
 
 
@@ -82,6 +84,18 @@ async def _evidence(desk: Desk, names: Names, report: Any, kind: Kind[Any]) -> l
     ]
     shown = [report_words(each, names, desk.locale) for each in reversed(about)]
     return [(each["report"]["id"], credit_text(each["text"], each["source"], each["report"]["stated_at"], desk.locale)) for each in shown]
+
+
+async def _warnings(desk: Desk, names: Names, report: Any) -> list[tuple[str, str]]:
+    """Return the standing warnings whose outcome a statement may show, newest first."""
+    listed = await desk.api.get_all("/v1/reports", place=report["place"], status="standing", as_of=None)
+    found = []
+    for each in reversed(listed):
+        kind = KINDS[each["kind"]]
+        is_evidence = each["indicator"] == report["indicator"] or report["kind"] in kind.evidence_kinds
+        if is_evidence and kind.has_outcome and kind.warns(kind.value_model.model_validate(each["value"])):
+            found.append((each["id"], report_words(each, names, desk.locale)["text"]))
+    return found
 
 
 async def today_page(desk: Desk) -> Response:

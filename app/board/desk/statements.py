@@ -46,8 +46,8 @@ def new_target(kind: str) -> Target:
     return Target(f"/desk/statements/{kind}", kind)
 
 
-async def statement_page(desk: Desk, target: Target, same: str = "") -> Response:
-    """Show the form; with what it says, look at it or send it."""
+async def statement_page(desk: Desk, target: Target, same: str = "", done: str = "") -> Response:
+    """Show the form, filled in with what a statement has in common with the `same` one; with what it says, look at it or send it."""
     fields, names = report_fields(target.kind, desk.locale), await desk.names()
     if target.corrects is not None:
         label = desk.locale.gettext("Why it is corrected")
@@ -57,7 +57,7 @@ async def statement_page(desk: Desk, target: Target, same: str = "") -> Response
         desk.form = form_of(fields, target.record, names, desk.locale)
         if same:
             desk.form = await _shared_form(desk, fields, names, same)
-        return await _form_page(desk, target, fields, names)
+        return await _form_page(desk, target, fields, names, done=done)
     if do == "resume":
         return await _form_page(desk, target, fields, names)
     if do.startswith("pick:"):
@@ -82,7 +82,7 @@ async def statement_page(desk: Desk, target: Target, same: str = "") -> Response
         problems = [preview.get("detail") or preview["title"]]
     if filled.errors or problems:
         return await _form_page(desk, target, fields, names, filled, problems=problems, status=422)
-    if do in ("send", "draft"):
+    if do in ("send", "next", "draft"):
         return await _send(desk, target, fields, names, filled, body)
     return await _form_page(desk, target, fields, names, filled, preview=shown_preview(preview, names, desk))
 
@@ -134,6 +134,8 @@ def _recorded(desk: Desk, report: Mapping[str, Any], status: int) -> Response:
     """Lead to the page of a report that was recorded, or, if its label is above the clearance, say so."""
     if is_above(desk, report):
         return desk.redirect("/desk", done="recorded_above")
+    if desk.text("do") == "next":
+        return desk.redirect(f"/desk/statements/{report['kind']}", same=report["id"], done="existing" if status == 200 else "recorded")
     return desk.redirect(f"/desk/reports/{report['id']}", done="existing" if status == 200 else "recorded")
 
 
@@ -168,6 +170,7 @@ async def _form_page(
     preview: Any = None,
     problems: list[str] | None = None,
     status: int = 200,
+    done: str = "",
 ) -> Response:
     fields = [replace(each, more=each.more and desk.text(each.name) in ("", each.default)) for each in fields]
     context = {"errors": filled.errors, "choices": filled.choices} if filled else {}
@@ -175,7 +178,7 @@ async def _form_page(
         # A browser shows the page of an error like any other; its status tells scripts.
         desk.form.pop("once", None)
     return await desk.page(
-        "statement.html", status, target=target, fields=fields, names=names, preview=preview, problems=problems or [], **context
+        "statement.html", status, target=target, fields=fields, names=names, preview=preview, problems=problems or [], done=done, **context
     )
 
 
