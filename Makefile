@@ -55,6 +55,7 @@ openapi: development ## write openapi/v1.json
 
 bench: development ## run the benchmarks
 	$(RUN) python -m tests.benchmarks
+	$(RUN) python -m tests.benchmarks.long_history --reports 10000
 
 # Install what serving needs, compiled, and keep development packages that are there already.
 runtime: export UV_COMPILE_BYTECODE := 1

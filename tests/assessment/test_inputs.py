@@ -76,13 +76,15 @@ class RecordedLedger(RandomLedger):
                     for row in projection_rows(found)
                     for level in range(row["min_clearance"], row["max_clearance"] + 1)
                 }
-                assert replayed == stored
+                # Of an indicator whose reports were all raised, a row without an assessment stays that nobody is served.
+                shown = {key: each for key, each in stored.items() if key in replayed or '"agreement":null' not in each}
+                assert replayed == shown
                 # For every other entry, one level, each in turn.
                 level = at % len(LABELS)
                 if FULL or at % 2 == 0:
                     served = await assess_at(connection, self.ids, View(level, point, self.settings.horizons))
                     assert {(str(each), level): past.document() for each, past in served.items()} == {
-                        key: document for key, document in stored.items() if key[1] == level
+                        key: document for key, document in shown.items() if key[1] == level
                     }
 
 

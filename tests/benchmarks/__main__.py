@@ -33,6 +33,7 @@ from tests.benchmarks.cases import LONE_POST, Case, bare_answers, for_bare, read
 from tests.benchmarks.chart import draw
 from tests.benchmarks.data import copy_into_plain, fill
 from tests.benchmarks.serving import Load, cores, load_generator, processor_seconds, uvicorn
+from tests.ledger.helpers import signing_settings
 from tests.support.postgres import execute, postgres_server
 
 OUTPUT = Path("test-output")
@@ -98,6 +99,8 @@ def _measure(engine: str, options: argparse.Namespace, console: Console) -> list
         key = asyncio.run(fill(url, indicators=options.indicators, reports_each=options.reports_each))
         asyncio.run(copy_into_plain(url, plain_url))
         common = {"LIFELINE_DATABASE_URL": url, "LIFELINE_RATE_LIMIT": "off", "LIFELINE_RATE_LIMIT_ANONYMOUS": "off"}
+        signing = signing_settings(Settings(), Path(name))
+        common |= {"LIFELINE_ORIGIN": str(signing.origin), "LIFELINE_SIGNING_KEY_FILE": str(signing.signing_key_file)}
         # The plain app does not log requests either.
         common["LIFELINE_ACCESS_LOG"] = "false"
         live = "/health/live"

@@ -51,7 +51,8 @@ def reading_cases(key: str, port: int) -> list[Case]:
     page, plain_page = "/v1/indicators", "/v1/indicators"
     # The changes of the reference data come before the first report, and the plain app has none of them.
     _, _, first = ask(port, request("/v1/changes?kind=trapped_population&limit=1"))
-    before = json.loads(first)["items"][0]["seq"] - 1
+    entry = json.loads(first)["items"][0]
+    before = entry["seq"] - 1
     after = CHANGE_CURSORS[0].encode(before, before)
     with_key = {"authorization": f"Bearer {key}"}
     found = [
@@ -59,6 +60,7 @@ def reading_cases(key: str, port: int) -> list[Case]:
         Case("page of 1,000", "uncached", [request(f"{page}?limit=1000")], [request(f"{plain_page}?limit=1000")], rows=1000),
         Case("page of 100 as of a day", "uncached", [request(f"{page}?as_of={AS_OF}")], [request(f"{plain_page}?as_of={AS_OF}")], rows=100),
         Case("100 changes", "uncached", [request(f"/v1/changes?after={after}")], [request(f"/v1/changes?after={before}")], rows=100),
+        Case("proof of a report", "uncached", [request(f"/v1/reports/{entry['report_id']}.tlog-proof")], None),
         *(
             Case(
                 f"situation of a place{when}",
