@@ -76,7 +76,7 @@ class RecordedLedger(RandomLedger):
                     for row in projection_rows(found)
                     for level in range(row["min_clearance"], row["max_clearance"] + 1)
                 }
-                # Of an indicator whose reports were all raised, a row without an assessment stays that nobody is served.
+                # Of an indicator whose reports were all raised, a row without an assessment stays that no reader is served.
                 shown = {key: each for key, each in stored.items() if key in replayed or '"agreement":null' not in each}
                 assert replayed == shown
                 # For every other entry, one level, each in turn.
