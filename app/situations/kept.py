@@ -53,10 +53,10 @@ def _select_stamp(level: int, *, is_past: bool) -> Select[Any]:
 async def situation_stamp(connection: AsyncConnection, slug: str, view: View, lang: str | None) -> Stamp | None:
     """Return the stamp of the situation of a place; None if that may depend on more than these indicators.
 
-    It does where places lie below, where documents are made again after a change of a place or source, at `known_at`, and without
-    indicators. Every change to what a clearance sees of an indicator has a number of its own.
+    It does where places lie below, where documents are made again after a change of a place or source, at `known_at`, with names in
+    another language, and without indicators. Every change to what a clearance sees of an indicator has a number of its own.
     """
-    if view.time_point.through_global_seq is not None:
+    if view.time_point.through_global_seq is not None or lang is not None:
         return None
     is_past = view.time_point != LATEST
     statement = _select_stamp(view.level, is_past=is_past)
@@ -64,7 +64,7 @@ async def situation_stamp(connection: AsyncConnection, slug: str, view: View, la
     if not rows or any(row.is_left or (is_past and row.wrong) for row in rows):
         return None
     changes = frozenset(tuple(row[1:]) for row in rows)
-    return Stamp((slug, view.level, view.at, lang, changes), rows[0].head or 0)
+    return Stamp((slug, view.level, view.at, changes), rows[0].head or 0)
 
 
 def find_situation(connection: AsyncConnection, stamp: Stamp) -> bytes | None:
