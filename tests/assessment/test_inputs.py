@@ -76,16 +76,18 @@ class RecordedLedger(RandomLedger):
                     for row in projection_rows(found)
                     for level in range(row["min_clearance"], row["max_clearance"] + 1)
                 }
-                # Of an indicator whose reports were all raised, a row without an assessment stays that no reader is served.
-                shown = {key: each for key, each in stored.items() if key in replayed or '"agreement":null' not in each}
-                assert replayed == shown
+                assert replayed == _shown(stored, replayed)
                 # For every other entry, one level, each in turn.
                 level = at % len(LABELS)
                 if FULL or at % 2 == 0:
-                    served = await assess_at(connection, self.ids, View(level, point, self.settings.horizons))
-                    assert {(str(each), level): past.document() for each, past in served.items()} == {
-                        key: document for key, document in shown.items() if key[1] == level
-                    }
+                    past = await assess_at(connection, self.ids, View(level, point, self.settings.horizons))
+                    served = {(str(each), level): found.document() for each, found in past.items()}
+                    assert served == _shown({key: each for key, each in stored.items() if key[1] == level}, served)
+
+
+def _shown(stored: dict[tuple[str, int], str], found: dict[tuple[str, int], str]) -> dict[tuple[str, int], str]:
+    """Return stored documents without those that no reader is served: of an indicator whose reports were all raised, a row may stay."""
+    return {key: each for key, each in stored.items() if key in found or '"agreement":null' not in each}
 
 
 @settings(
