@@ -39,7 +39,7 @@ def _select_stamp(level: int, *, is_past: bool) -> Select[Any]:
     place, pairs, projections = table_of(Place), table_of(PlaceAncestor), table_of(IndicatorProjection)
     target = select(place.c.id).where(place.c.slug == bindparam("slug")).scalar_subquery()
     of_places = projections.c.place_id.in_(select(pairs.c.ancestor_id).where(pairs.c.place_id == target))
-    shown = [head_seq(level).label("head"), type_coerce(projections.c.indicator_id, String).label("id")]
+    shown: list[Any] = [head_seq(level).label("head"), type_coerce(projections.c.indicator_id, String).label("id")]
     shown += [type_coerce(projections.c.recorded_at, String).label("recorded_at"), revision_for(level)]
     is_left = [exists().where(pairs.c.ancestor_id == target, pairs.c.place_id != target), exists(select(table_of(StaleRecord).c.record_id))]
     shown.append(or_(*is_left).label("is_left"))
