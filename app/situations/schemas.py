@@ -149,7 +149,7 @@ class Situation(BaseModel):
     links: SituationLinks = Field(description="Links of the situation.")
 
 
-class Check(BaseModel):
+class SituationCheck(BaseModel):
     """A flag on figures to look at. It changes none."""
 
     check: CheckName = Field(
@@ -165,7 +165,7 @@ class Check(BaseModel):
 class SituationDetail(Situation):
     """The situation of one place, with what to check in it."""
 
-    checks: list[Check] = Field(description="Figures that are not plausible together; flags only.")
+    checks: list[SituationCheck] = Field(description="Figures that are not plausible together; flags only.")
 
 
 class DigestItem(BaseModel):

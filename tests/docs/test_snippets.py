@@ -23,6 +23,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from app.domain.kinds import base
 from app.domain.kinds.combining import Part, StatedValue
 from app.domain.tlp import Label
+from app.exchange.replication.entry_schema import KNOWN_TYPES
 from tests.docs import settings_page
 from tests.docs.pages import DOCS, ROOT, block, blocks, paths
 from tests.docs.shell import HERE
@@ -197,6 +198,12 @@ def served(text: str, port: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
         server.shutdown()
         thread.join()
+
+
+def test_pages_name_every_type_of_change() -> None:
+    assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"(?m)^(\| `[a-z_`, ]+ \|)", (DOCS / "polling.md").read_text())))) >= KNOWN_TYPES
+    named = set(re.findall(r'"([a-z_]+)"', block(DOCS / "dashboards.md", "js")))
+    assert KNOWN_TYPES - named == {"withheld", "proposal"}
 
 
 @needs_chromium

@@ -17,16 +17,22 @@ tsc --strict --noEmit --skipLibCheck --target es2022 --module es2022 --moduleRes
 """
 USE = """
 import type { components, paths } from './schema';
-import { createReports, listSituations } from './hey';
+import { createJudgement, createReports, getDigest, listAidDeliveries, listSituations } from './hey';
 
 type Page = paths['/v1/situations']['get']['responses'][200]['content']['application/json'];
 export const low = (page: Page): number | null | undefined => page.items[0]?.trapped[0]?.people_low;
 export const supply: components['schemas']['SupplyType'] = 'food';
+export const flags: components['schemas']['CheckName'][] = ['tenfold'];
 export const changed = (event: components['schemas']['ChangeEvent']): number => event.data.seq;
 export async function use(): Promise<string | undefined> {
   const value = { supply, in_days_min: 3 };
   await createReports({ body: { kind: 'supply_runout', place: 'aleppo-east', source: 'un', stated_at: '2016-08-02', value } });
   const { data } = await listSituations({ query: { place: 'aleppo-east', as_of: '2016-08-09', limit: 5 } });
+  const aid = (await listAidDeliveries({ query: { status: 'denied' } })).data?.items[0];
+  const reasons = { likelihood: 'likely', confidence: 'moderate', reasons: 'Both sources saw it.' } as const;
+  if (aid) await createJudgement({ path: { id: aid.id }, body: { value: { operation: 'convoy-7', stage: 'denied' }, ...reasons } });
+  const digest = await getDigest({ path: { place: 'aleppo-east' }, query: { since: '2016-08-06' } });
+  if (digest.data?.items.some((each) => each.change === 'contested')) return aid?.value?.stage ?? undefined;
   return data?.items[0]?.newest_statement ?? undefined;
 }
 """

@@ -91,6 +91,12 @@ def test_every_enumeration_is_a_component() -> None:
     assert [path for path in enums if path[:2] != ("components", "schemas") or len(path) != 3] == []
 
 
+def test_no_type_of_a_property_is_hidden_by_the_name_of_its_schema() -> None:
+    """openapi-python-client keeps a `check` and the value of its property `check` in one variable."""
+    own = {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower(): schema for name, schema in DOCUMENT["components"]["schemas"].items()}
+    assert [name for name, schema in own.items() if set(schema.get("properties", {}).get(name, {})) & {"$ref", "anyOf", "format"}] == []
+
+
 def test_every_pattern_is_explained_in_words() -> None:
     patterns = {part["pattern"] for _, part in parts(DOCUMENT) if isinstance(part.get("pattern"), str)}
     assert len(patterns) > 4

@@ -40,6 +40,9 @@ class XlsxWorkbook:
         properties = book.find("{*}workbookPr")
         is_1904 = properties is not None and properties.get("date1904") in ("1", "true")
         self._epoch = CALENDAR_MAC_1904 if is_1904 else CALENDAR_WINDOWS_1900
+        calculation = book.find("{*}calcPr")
+        # Written by a library, which saves 0 as the result of each formula, for the program that opens the file to calculate.
+        self._is_uncalculated = calculation is not None and calculation.get("fullCalcOnLoad") in ("1", "true")
         self._strings = list(self._read_strings(parts["sharedStrings"])) if "sharedStrings" in parts else []
         self._date_formats = self._read_date_formats(parts["styles"]) if "styles" in parts else {}
         self._sheets: list[tuple[str, bool, str]] = []
@@ -140,6 +143,8 @@ class XlsxWorkbook:
         type_, text = cell.get("t", "n"), parts["v"].text if "v" in parts else None
         if type_ == "inlineStr" and "is" in parts:
             return str(unescape(_text(parts["is"])))
+        if "f" in parts and text == "0" and self._is_uncalculated:
+            return UNCALCULATED
         # The result of a formula may be an empty text (type `str`); otherwise an empty result was never calculated.
         if not text:
             return UNCALCULATED if "f" in parts and type_ != "str" else None

@@ -67,6 +67,24 @@ async def test_formula_without_saved_result_is_a_problem(client: httpx.AsyncClie
     assert result["created"] == 1
 
 
+@sqlite_only
+async def test_formula_with_a_placeholder_as_result_is_a_problem(client: httpx.AsyncClient, reference: Reference) -> None:
+    """XlsxWriter, and pandas with it, save 0 as the result of a formula; a result that the program names is taken."""
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, [*HEADERS, "people_low", "people_high"])
+        for row in (1, 2, 3):
+            sheet.write_row(row, 0, [*CELLS, 0, 9])
+        sheet.write_formula("F2", "=2*3")
+        sheet.write_formula("F3", "=2*3", value=6)
+    result = (await send(client, file.getvalue(), XLSX)).json()
+    assert [(each["cell"], each["detail"].partition(":")[0]) for each in result["problems"]] == [
+        ("F2", "the cell holds a formula without its result")
+    ]
+    assert [each["value"]["people_low"] for each in result["shown"]] == [6, 0]
+
+
 def test_date_cell_without_time_is_a_day() -> None:
     file = io.BytesIO()
     with xlsxwriter.Workbook(file, {"default_date_format": "yyyy-mm-dd"}) as book:
