@@ -285,6 +285,37 @@ async def test_level_follows_a_judgement_of_moderate_or_high_confidence(curator:
     assert await level(curator) == ("critical", [("trapped", False), ("ran_out", True)])
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "expected"),
+    [("almost_no_chance", "watch"), ("very_unlikely", "watch"), ("unlikely", "watch"), ("roughly_even", "serious"), ("likely", "serious")],
+)
+async def test_what_is_judged_improbable_moves_no_level(
+    curator: httpx.AsyncClient, reference: Reference, likelihood: str, expected: str
+) -> None:
+    people = await post(curator, **report(value={"people": 0}))
+    await judge(curator, people["indicator"], likelihood=likelihood, confidence="high")
+    assert (await level(curator))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("stated", "value", "expected"),
+    [
+        (10, {"stage": "delivered"}, ("watch", [])),
+        (10, {"stage": "planned"}, ("watch", [])),
+        # A judgement is no report, so that deliveries are followed since the first report.
+        (70, {"stage": "planned"}, ("serious", [("no_delivery", True)])),
+        (70, {"stage": "delivered"}, ("watch", [])),
+    ],
+)
+async def test_judged_delivery_is_of_the_day_of_the_judgement(
+    curator: httpx.AsyncClient, reference: Reference, stated: int, value: dict[str, str], expected: tuple[str, list[tuple[str, bool]]]
+) -> None:
+    day, operation = (utc_now() - timedelta(days=stated)).date().isoformat(), {"operation": "convoy-1"}
+    said = await post(curator, **report("aid_delivery", stated_at=day) | {"value": operation | {"stage": "approved"}})
+    await judge(curator, said["indicator"], value=operation | value, sensitivity=None)
+    assert await level(curator) == expected
+
+
 async def test_steps_that_are_kept_are_the_computed_ones(
     curator: httpx.AsyncClient, reference: Reference, database: Database, settings: Settings
 ) -> None:
