@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.situations.helpers import warn
+from tests.situations.helpers import set_outcome, warn
 from tests.support.factories import Reference, post, post_all, report
 from tests.support.fixtures import mostly_sqlite
 
@@ -192,3 +192,53 @@ async def test_digest_errors_name_what_is_right(client: httpx.AsyncClient, refer
     assert again.status_code == 304
     head = await client.head(f"{path}?since=2016-07-28")
     assert (head.status_code, head.headers["ETag"], head.content) == (200, answer.headers["ETag"], b"")
+
+
+async def test_digest_tells_judgements(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference) -> None:
+    """They count from when they were recorded, so that they are between two revisions, or up to now."""
+    said, since = await post(client, **report(value={"people": 500})), await revision(client)
+    body = {"likelihood": "likely", "confidence": "moderate", "reasons": "*", "sensitivity": "green"}
+    path, now = f"/v1/indicators/{said['indicator']}/judgements", {"as_of": "2100-01-01"}
+    first = await post(client, path, value={"concept": "trapped", "people": 700}, **body)
+    (new,) = await digest(client, since, **now)
+    assert (new["change"], new["reports"], new["judgement"], new["old"], new["new"]["people"]) == ("new", [], first["id"], None, 700)
+    assert new["text"] == "Judgement of an analyst on Trapped, not a report: 700. Likelihood: likely. Moderate confidence."
+    between = await revision(client)
+    second = await post(
+        client, f"/v1/judgements/{first['id']}/correction", value={"concept": "trapped", "people": 600}, reason="typed wrongly", **body
+    )
+    (corrected,) = await digest(client, between, **now)
+    assert (corrected["change"], corrected["old"]["people"], corrected["new"]["people"]) == ("corrected", 700, 600)
+    assert corrected["text"] == "Trapped: 700 was corrected to 600 (Judgement, test)."
+    assert [each["change"] for each in await digest(client, since, **now)] == ["new"]
+    text = await client.get("/v1/situations/oldtown/digest.txt", params={"since": between})
+    assert text.headers["Lifeline-TLP"] == "TLP:GREEN"
+    assert text.text.endswith(f"(Judgement, test). [{second['id']}]\n")
+    last = await revision(client)
+    await post(client, f"/v1/judgements/{second['id']}/retraction", reason="wrong")
+    (withdrawn,) = await digest(client, last, **now)
+    assert (withdrawn["change"], withdrawn["old"]["people"], withdrawn["new"]) == ("withdrawn", 600, None)
+    assert withdrawn["text"] == "Trapped: 600 (Judgement, test) was withdrawn."
+    assert (await client.get("/v1/situations/oldtown/digest", params={"since": last})).headers["Lifeline-TLP"] == "TLP:GREEN"
+    assert await digest(client, since, **now) == []
+    assert await digest(anonymous, await revision(anonymous), **now) == []
+
+
+async def test_digest_tells_an_outcome_by_what_it_moved(client: httpx.AsyncClient, reference: Reference) -> None:
+    warning = await warn(client, "food", "2016-08-08", stated_at="2016-07-20")
+    seen = await post(
+        client, **report("supply_runout", {"supply": "food", "state": "resupplied"}, stated_at="2016-07-25", source="monitor")
+    )
+    since = await revision(client)
+    await set_outcome(client, warning, "averted", seen)
+    items = await digest(client, since)
+    assert [(each["change"], each["reports"]) for each in items] == [("new", [])]
+    assert items[0]["text"].endswith("Outcome of the warning: averted.")
+
+
+async def test_digest_has_the_label_of_the_value_before(client: httpx.AsyncClient, reference: Reference) -> None:
+    await post(client, **report(value={"people": 500}, stated_at="2016-07-20", sensitivity="amber"))
+    await post(client, **report(value={"people": 400}, stated_at="2016-07-28"))
+    answer = await client.get("/v1/situations/oldtown/digest.txt?since=2016-07-25&as_of=2016-07-28")
+    assert "The assessment was: 500. It is now: 400." in answer.text
+    assert answer.headers["Lifeline-TLP"] == "TLP:AMBER"
