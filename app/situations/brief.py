@@ -63,7 +63,7 @@ class Brief:
         judgements = {each.id: each for of in self.evidence.values() if (each := of.assessment.judgement) is not None}
         cited = [judgements.get(each) or self.statements[each] for each in citations.numbers]
         standing = (each.level for of in self.evidence.values() for each in of.assessment.standing)
-        shown = max([0, *standing, *(each.level for each in cited)])
+        shown = max([0, *standing, *map(_level, cited)])
         if cited:
             lines = [f"{number}. {self._source(each)}" for number, each in enumerate(cited, 1)]
             sections += [self._heading(_("Sources"), 2), "\n".join(lines)]
@@ -192,7 +192,7 @@ class Brief:
     def _source(self, statement: Statement | Judgement) -> str:
         """Return the line of a report or judgement among the sources."""
         words = self.words
-        tlp = [tlp_text(LABELS[statement.level])] if statement.level else []
+        tlp = [tlp_text(LABELS[level])] if (level := _level(statement)) else []
         if isinstance(statement, Judgement):
             shown = {"who": words.safe(statement.recorded_by), "day": words.locale.day(rfc3339(statement.recorded_at)), "id": statement.id}
             line = words.locale.gettext("Judgement %(id)s of %(who)s, %(day)s.") % shown
@@ -204,6 +204,11 @@ class Brief:
             parts.append(words.link(statement.url))
         parts.append(words.locale.gettext("Report %(id)s.") % {"id": statement.id})
         return " ".join([*parts, *tlp])
+
+
+def _level(cited: Statement | Judgement) -> int:
+    """Return the lowest clearance that sees what is cited: of a judgement, with the reports that it relies on."""
+    return cited.shown_from if isinstance(cited, Judgement) else cited.level
 
 
 def reports_behind(evidence: Iterable[PastAssessment]) -> set[UUID]:
