@@ -132,8 +132,9 @@ class Wording:
     def how_sure(self, judgement: Judgement) -> list[str]:
         """Return how likely a judgement is, and how good its basis: two things, so that no sentence has both (ICD 203)."""
         _ = self.locale.gettext
-        likelihood, confidence = _(_LIKELIHOOD[judgement.stated["likelihood"]]), _(_CONFIDENCE[judgement.stated["confidence"]])
-        return [_("Likelihood: %(likelihood)s.") % {"likelihood": likelihood}, f"{confidence[:1].upper()}{confidence[1:]}."]
+        likelihood, confidence = _LIKELIHOOD[judgement.stated["likelihood"]], _CONFIDENCE[judgement.stated["confidence"]]
+        sure = _(confidence)
+        return [_("Likelihood: %(likelihood)s.") % {"likelihood": _(likelihood)}, f"{sure[:1].upper()}{sure[1:]}."]
 
     def age(self, days: int) -> str:
         """Return how long ago something was said."""
