@@ -3,10 +3,11 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from app.assessment.judgements import Confidence, Likelihood
+from app.domain.kinds.values import not_blank
 from app.domain.times import DateOrTime, Timestamp
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
@@ -22,7 +23,7 @@ def _joined(sent: object) -> object:
 
 
 # Twice this, escaped, leaves room in the 65,535 bytes of a proved entry.
-Words = Annotated[str, Field(min_length=1, max_length=3000), BeforeValidator(_joined)]
+Words = Annotated[str, Field(min_length=1, max_length=3000), BeforeValidator(_joined), AfterValidator(not_blank)]
 
 
 class JudgementIn(BaseModel):

@@ -241,6 +241,9 @@ async def test_invalid_judgement_names_every_wrong_field(curator: httpx.AsyncCli
     wrong |= {"value": {"supply": "food"}, "likelihood": "likely", "confidence": "low", "reasons": ["one", "two"]}
     del wrong["sure"]
     answer = await curator.post(path, json=wrong)
+    blank = (await curator.post(path, json=wrong | {"reasons": " \n", "alternatives": [""]})).json()["errors"]
+    assert {(each["pointer"], each["detail"]) for each in blank} >= {("/reasons", "must not be blank")}
+    assert "/alternatives" in {each["pointer"] for each in blank}
     assert {each["pointer"] for each in answer.json()["errors"]} == {"/reports/0", "/valid_until", "/value/supply"}
     good = await post(
         curator, path, **wrong | {"value": {"supply": "water", "in_days_min": 1, "in_days_max": 2}, "reports": [], "valid_until": None}
