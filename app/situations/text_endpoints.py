@@ -228,7 +228,9 @@ async def _period(connection: AsyncConnection, view: View, since: str, revision:
             raise invalid_field("?since", f"must not be after as_of, {rfc3339(view.at)}: send an earlier time, such as 2016-07-28")
         return Period(replace(view, time_point=TimePoint(time, view.time_point.through_global_seq)), view, time)
     if int(since) > revision:
-        raise invalid_field("?since", f"must not be above the newest revision: send that of an earlier response, such as {revision}")
+        raise invalid_field(
+            "?since", f"must not be above the newest revision, {revision}: send an earlier one, or a day such as 2016-07-28"
+        )
     seq = seq_column(view.level)
     last = select(col(LedgerEntry.global_seq), col(LedgerEntry.recorded_at)).where(seq <= int(since)).order_by(seq.desc()).limit(1)
     row = (await connection.execute(last)).one_or_none()

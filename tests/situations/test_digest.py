@@ -179,7 +179,13 @@ async def test_hidden_change_gives_no_item(client: httpx.AsyncClient, anonymous:
 
 async def test_digest_errors_name_what_is_right(client: httpx.AsyncClient, reference: Reference) -> None:
     path = "/v1/situations/oldtown/digest"
-    for since, part in (("x", "2016-07-28"), ("99", "such as"), ("2017-01-01", "must not be after as_of"), ("28.7.2016", "2016-07-28")):
+    for since, part in (
+        ("x", "2016-07-28"),
+        ("99", "such as"),
+        ("20160728", "or a day such as 2016-07-28"),
+        ("2017-01-01", "must not be after as_of"),
+        ("28.7.2016", "2016-07-28"),
+    ):
         answer = await client.get(path, params={"since": since, "as_of": "2016-12-31"})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "?since")
         assert part in answer.json()["errors"][0]["detail"]
