@@ -62,9 +62,9 @@ def item_text(item: Item, words: Wording) -> str:
             subject=shown["subject"],
         )
     if item.change == "new":
-        if not said:
-            return _("%(name)s: %(value)s") % {"name": shown["subject"], "value": _moved(item, shown, words)}
-        return f"{_('%(subject)s: %(said)s.') % shown} {_reading(item, shown, words)}"
+        # In no f-string, from which no message is extracted.
+        text = f"{shown['said']}. {_reading(item, shown, words)}" if said else _moved(item, shown, words)
+        return _("%(name)s: %(value)s") % {"name": shown["subject"], "value": text}
     return {
         "corrected": _("%(subject)s: %(old)s was corrected to %(new)s (%(source)s).")
         if item.new

@@ -89,6 +89,8 @@ class TestAleppo:
         answer = await anonymous.get(f"{path}&lang={language}")
         assert answer.text.splitlines()[1] == title
         assert part in answer.text
+        # French has a space before a colon.
+        assert (" \u2013 Ramouseh passage: " in answer.text) == (language == "es")
         accepted = await anonymous.get(path, headers={"Accept-Language": f"{language};q=0.9, en;q=0.2"})
         assert (accepted.text, accepted.headers["Content-Language"]) == (answer.text, language)
         # A text in one language is not cached for readers of another.
