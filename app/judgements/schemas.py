@@ -7,7 +7,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from typing_extensions import TypeAliasType
 
 from app.assessment.judgements import Confidence, Likelihood
-from app.domain.kinds.values import not_blank
 from app.domain.times import DateOrTime, Timestamp
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
@@ -22,8 +21,14 @@ def _joined(sent: object) -> object:
     return "\n".join(sent) if isinstance(sent, list) and all(isinstance(each, str) for each in sent) else sent
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
 # Twice this, escaped, leaves room in the 65,535 bytes of a proved entry.
-Words = Annotated[str, Field(min_length=1, max_length=3000), BeforeValidator(_joined), AfterValidator(not_blank)]
+Words = Annotated[str, Field(min_length=1, max_length=3000), BeforeValidator(_joined), AfterValidator(_not_blank)]
 
 
 class JudgementIn(BaseModel):

@@ -40,14 +40,12 @@ People = Annotated[StrictInt, Field(ge=0, le=MAX_PEOPLE), WHOLE]
 Days = Annotated[StrictInt, Field(ge=0, le=3650), WHOLE]
 
 
-def not_blank(text: str) -> str:
-    """Return a text; raise ValueError if it has spaces alone."""
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
+def _unless_blank(text: str) -> str | None:
+    return text if text.strip() else None
 
 
-ShortText = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(not_blank)]
+# Of optional fields: spaces alone say nothing, which is null.
+ShortText = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_unless_blank)]
 
 
 Agreement = TypeAliasType("Agreement", Literal["claimed", "single", "consistent", "contested", "unconfirmed"])
