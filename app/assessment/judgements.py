@@ -12,7 +12,7 @@ from app.assessment.statement import Statement
 from app.domain.kinds.base import Kind
 from app.domain.kinds.combining import Part, StatedValue
 from app.domain.kinds.values import Value
-from app.domain.times import end_of, rfc3339
+from app.domain.times import day_of, end_of, rfc3339
 from app.domain.tlp import LABELS
 
 # Intelligence Community Directive 203 (2015).
@@ -23,6 +23,8 @@ Likelihood = TypeAliasType(
 Confidence = TypeAliasType("Confidence", Literal["low", "moderate", "high"])
 # The confidence that lets a level of urgency rest on a judgement.
 RELIED_ON = frozenset({"moderate", "high"})
+# What is judged improbable is what the analyst does not believe, so that no level rests on it.
+IMPROBABLE = frozenset({"almost_no_chance", "very_unlikely", "unlikely"})
 # The fields of a judgement that are served as they were recorded, in order.
 STATED_FIELDS = ("value", "likelihood", "confidence", "reasons", "reports", "alternatives", "valid_until")
 
@@ -97,7 +99,7 @@ def judged_since(judgements: Sequence[Judgement]) -> datetime | None:
 def relied_on(kind: Kind[Any], document: Mapping[str, Any], at: datetime) -> Mapping[str, Any] | None:
     """Return the judgement in the document of an indicator that its risk at a time is computed from; None for its assessment."""
     judgement: Mapping[str, Any] | None = document["judgement"]
-    if judgement is None or judgement["lapsed"] or judgement["confidence"] not in RELIED_ON:
+    if judgement is None or judgement["lapsed"] or judgement["confidence"] not in RELIED_ON or judgement["likelihood"] in IMPROBABLE:
         return None
     if kind.is_announced(kind.value_model.model_validate(judgement["value"])):
         return None
@@ -105,11 +107,15 @@ def relied_on(kind: Kind[Any], document: Mapping[str, Any], at: datetime) -> Map
     return judgement if judgement["valid_until"] is None or end_of(judgement["valid_until"]).date() >= at.date() else None
 
 
-def judged_value(kind: Kind[Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the assessed value that a judgement alone would give."""
-    said = kind.value_model.model_validate(value)
-    stated = StatedValue(said)
+def judged_value(kind: Kind[Any], judgement: Mapping[str, Any], assessed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the assessed value that a judgement alone would give if a report had said it on the day on which it was recorded.
+
+    What the assessed value says of its reports themselves, as `report_fields` do, stays.
+    """
+    said = kind.value_model.model_validate(judgement["value"])
+    stated = StatedValue(said, day_of(judgement["recorded_at"]))
     found = kind.combine_parts({name: Part([stated], stated, "single") for name in sorted(kind.facets(said))}, stated).value
+    found |= {name: assessed[name] for name in kind.report_fields if assessed[name] is not None}
     if not kind.has_outcome:
         return found
     due = kind.due_day(said) if kind.warns(said) else None

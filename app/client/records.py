@@ -147,6 +147,7 @@ class DigestItem(Record):
     change: str
     indicator: str
     reports: list[str]
+    judgement: str | None = None
     old: dict[str, Any] | None
     new: dict[str, Any] | None
     text: str

@@ -54,7 +54,8 @@ async def create_judgement(
     """Record an analyst's own conclusion on an indicator. Needs the scope `curate`.
 
     It is shown beside the assessment, which it never changes, and supersedes the judgement before it. It lapses once a sound report that
-    was stated later contradicts it. At the confidence `moderate` or `high`, the level of urgency is computed from it.
+    was stated later contradicts it. At the confidence `moderate` or `high`, the level of urgency is computed from it, unless it is
+    `unlikely` or less.
     """
 
     async def write(session: AsyncSession) -> WriteResult:

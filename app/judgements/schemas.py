@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from app.assessment.judgements import Confidence, Likelihood
@@ -21,8 +21,14 @@ def _joined(sent: object) -> object:
     return "\n".join(sent) if isinstance(sent, list) and all(isinstance(each, str) for each in sent) else sent
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
 # Twice this, escaped, leaves room in the 65,535 bytes of a proved entry.
-Words = Annotated[str, Field(min_length=1, max_length=3000), BeforeValidator(_joined)]
+Words = Annotated[str, Field(min_length=1, max_length=3000), BeforeValidator(_joined), AfterValidator(_not_blank)]
 
 
 class JudgementIn(BaseModel):

@@ -16,29 +16,9 @@ from app.domain.view import View
 from app.indicators.past import PastAssessment
 from app.situations.evidence import Evidence
 from app.situations.urgency import MAX_QUIET_DAYS, Urgency
-from app.situations.wording import AGREEMENT, Wording, tlp_text
+from app.situations.wording import AGREEMENT, OUTCOMES, Wording, tlp_text
 
 _LEVELS = {"critical": gettext_noop("Critical"), "serious": gettext_noop("Serious"), "watch": gettext_noop("Watch")}
-_OUTCOMES = {
-    "materialised": gettext_noop("came true"),
-    "averted": gettext_noop("averted"),
-    "overtaken": gettext_noop("overtaken by events"),
-    "unknown": gettext_noop("outcome cannot be known"),
-}
-_LIKELIHOOD = {
-    "almost_no_chance": gettext_noop("almost no chance"),
-    "very_unlikely": gettext_noop("very unlikely"),
-    "unlikely": gettext_noop("unlikely"),
-    "roughly_even": gettext_noop("roughly even chance"),
-    "likely": gettext_noop("likely"),
-    "very_likely": gettext_noop("very likely"),
-    "almost_certain": gettext_noop("almost certain"),
-}
-_CONFIDENCE = {
-    "low": gettext_noop("low confidence"),
-    "moderate": gettext_noop("moderate confidence"),
-    "high": gettext_noop("high confidence"),
-}
 # Other statements in the paragraph of one indicator; the place's page has all.
 MAX_OTHERS = 3
 
@@ -83,7 +63,7 @@ class Brief:
         judgements = {each.id: each for of in self.evidence.values() if (each := of.assessment.judgement) is not None}
         cited = [judgements.get(each) or self.statements[each] for each in citations.numbers]
         standing = (each.level for of in self.evidence.values() for each in of.assessment.standing)
-        shown = max([0, *standing, *(each.level for each in cited)])
+        shown = max([0, *standing, *map(_level, cited)])
         if cited:
             lines = [f"{number}. {self._source(each)}" for number, each in enumerate(cited, 1)]
             sections += [self._heading(_("Sources"), 2), "\n".join(lines)]
@@ -156,8 +136,8 @@ class Brief:
         text = words.said(kind.name, clauses, lambda path: citations.mark(found.basis.get(path, preferred.id))) if clauses else ""
         pair = {"name": subject, "value": text or _("known") + citations.mark(preferred.id)}
         yield _("%(name)s: %(value)s") % pair + "."
-        if kind.has_outcome and (outcome := _OUTCOMES.get(value["outcome"])) is not None:
-            yield _("Outcome of the warning: %(outcome)s.") % {"outcome": _(outcome)}
+        if kind.has_outcome and value["outcome"] in OUTCOMES:
+            yield words.outcome(value["outcome"])
         if (due := kind.due_date(value)) is not None and due < self.view.at.date():
             yield _("The first of these days is past, and no outcome is recorded.")
         if found.agreement is not None:
@@ -182,9 +162,7 @@ class Brief:
         said = words.said(kind.name, clauses, lambda _: mark) if clauses else mark.strip()
         shown = {"subject": words.subject(kind.name, of.inputs.subject.subject), "said": said}
         yield _("Judgement of an analyst on %(subject)s, not a report: %(said)s.") % shown
-        likelihood, confidence = _LIKELIHOOD[stated["likelihood"]], _CONFIDENCE[stated["confidence"]]
-        yield _("Likelihood: %(likelihood)s.") % {"likelihood": _(likelihood)}
-        yield f"{_(confidence)[:1].upper()}{_(confidence)[1:]}."
+        yield from words.how_sure(judgement)
         if of.assessment.lapsed:
             yield _("It has lapsed: a later sound report contradicts it.")
         if stated["valid_until"] is not None and end_of(stated["valid_until"]).date() < self.view.at.date():
@@ -214,7 +192,7 @@ class Brief:
     def _source(self, statement: Statement | Judgement) -> str:
         """Return the line of a report or judgement among the sources."""
         words = self.words
-        tlp = [tlp_text(LABELS[statement.level])] if statement.level else []
+        tlp = [tlp_text(LABELS[level])] if (level := _level(statement)) else []
         if isinstance(statement, Judgement):
             shown = {"who": words.safe(statement.recorded_by), "day": words.locale.day(rfc3339(statement.recorded_at)), "id": statement.id}
             line = words.locale.gettext("Judgement %(id)s of %(who)s, %(day)s.") % shown
@@ -226,6 +204,11 @@ class Brief:
             parts.append(words.link(statement.url))
         parts.append(words.locale.gettext("Report %(id)s.") % {"id": statement.id})
         return " ".join([*parts, *tlp])
+
+
+def _level(cited: Statement | Judgement) -> int:
+    """Return the lowest clearance that sees what is cited: of a judgement, with the reports that it relies on."""
+    return cited.shown_from if isinstance(cited, Judgement) else cited.level
 
 
 def reports_behind(evidence: Iterable[PastAssessment]) -> set[UUID]:

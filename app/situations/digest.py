@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.envelope import Assessment
+from app.assessment.judgements import Judgement
 from app.assessment.loading import load_reports, reports_at
 from app.assessment.statement import Statement
 from app.assessment.terms import in_order_of_time
@@ -24,7 +25,6 @@ from app.reports.models import Report
 from app.situations.checks import Said, is_checked, moved_later, value_of
 from app.situations.evidence import Evidence
 from app.situations.urgency import MAX_QUIET_DAYS
-from app.situations.wording import AGREEMENT, Wording
 from app.storage.paging import chunks
 
 # In the order of a digest.
@@ -37,14 +37,6 @@ HEADINGS = {
     "moved_later": gettext_noop("Moved later without a delivery"),
     "silent": gettext_noop("Gone silent"),
 }
-_NOTES = {
-    "relayed": gettext_noop("repeats another statement"),
-    "announced": gettext_noop("only announced"),
-    "replaced_by_later": gettext_noop("replaced by a later statement"),
-    "past_horizon": gettext_noop("too old compared with the newest statement"),
-    "overtaken": gettext_noop("overtaken by later statements"),
-}
-MAX_STATEMENTS_PER_ITEM = 5
 # Of a period, the last recorded.
 MAX_REPORTS = 1000
 
@@ -64,7 +56,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One change of one indicator: the reports that make it, and the values before and after it."""
+    """One change of one indicator: the reports that make it, or the judgement, and the values before and after it."""
 
     change: str
     of: PastAssessment
@@ -73,6 +65,7 @@ class Item:
     new: Mapping[str, Any] | None
     was: str | None = None
     gone_silent_days: int = 0
+    judgement: Judgement | None = None
 
 
 @dataclass(slots=True)
@@ -129,8 +122,20 @@ def build_items(before: Evidence, after: Evidence, changes: Changes, period: Per
     corrected = list(_of_reports(after, changes, period))
     told = {item.reports[-1].id for item in corrected if item.new is not None}
     found = [*corrected, *_new(before, after, changes, told), *_of_assessments(before, after, changes), *_silence(before, after, period)]
+    found += [*_moved(before, after, {each.of.inputs.subject.id for each in found}), *_of_judgements(before, after)]
     order, position = list(HEADINGS), {each: at for at, each in enumerate(after)}
     return sorted(found, key=lambda each: (order.index(each.change), position[each.of.inputs.subject.id]))
+
+
+def shown_level(items: Sequence[Item], before: Evidence) -> int:
+    """Return the highest level of what changes show: reports, judgements, and what the values before and after them rest on."""
+    levels = [each.level for item in items for each in item.reports]
+    for item in items:
+        for assessment in (item.of.assessment, _assessment(before, item.of.inputs.subject.id)):
+            levels += [each.level for each in assessment.standing]
+            # Of a judgement that was withdrawn, too.
+            levels += [each.shown_from for each in (item.judgement, assessment.judgement) if item.judgement and each]
+    return max(levels, default=0)
 
 
 def _ended(statement: Statement | None, level: int) -> bool:
@@ -187,6 +192,25 @@ def _of_assessments(before: Evidence, after: Evidence, changes: Changes) -> Iter
             yield Item("moved_later", of, pair, value_of(pair[0]), value_of(pair[1]))
 
 
+def _moved(before: Evidence, after: Evidence, told: Collection[UUID]) -> Iterator[Item]:
+    """Yield the assessments that something else than reports on them moved, as an outcome does."""
+    for id_, of in after.items():
+        was, now = _assessment(before, id_), of.assessment
+        if id_ not in told and was.value != now.value and was.value is not None and now.value is not None:
+            yield Item("new", of, [], was.value, now.value, was.agreement)
+
+
+def _of_judgements(before: Evidence, after: Evidence) -> Iterator[Item]:
+    for id_, of in after.items():
+        was, now = _assessment(before, id_).judgement, of.assessment.judgement
+        old = None if was is None else was.value.model_dump(mode="json")
+        if now is not None and (was is None or was.id != now.id):
+            change = "corrected" if was is not None and now.corrects == str(was.id) else "new"
+            yield Item(change, of, [], old, now.value.model_dump(mode="json"), judgement=now)
+        elif now is None and was is not None and any(each.id == was.id and each.retraction for each in of.inputs.judgements):
+            yield Item("withdrawn", of, [], old, None, judgement=was)
+
+
 def _visible(of: PastAssessment) -> list[Statement]:
     return [each for each in of.inputs.statements if each.level <= of.level]
 
@@ -212,89 +236,3 @@ def _newest(evidence: Evidence) -> tuple[datetime, PastAssessment] | None:
         if times := [(time, each) for each in evidence.values() if (time := getattr(each.assessment, name)) is not None]:
             return max(times, key=lambda each: each[0])
     return None
-
-
-def render_item(item: Item, words: Wording) -> dict[str, Any]:
-    """Return a change as the API shows it, with its text."""
-    subject = item.of.inputs.subject
-    return {
-        "change": item.change,
-        "indicator": str(subject.id),
-        "kind": subject.kind,
-        "subject": subject.subject,
-        "place": subject.place.slug,
-        "reports": [str(each.id) for each in item.reports],
-        "old": item.old,
-        "new": item.new,
-        "agreement": item.of.assessment.agreement,
-        "text": item_text(item, words),
-    }
-
-
-def item_text(item: Item, words: Wording) -> str:
-    """Return a change in words: what it is about, what was said, and what that makes of the assessment."""
-    kind, _ = item.of.inputs.subject.kind, words.locale.gettext
-    said = [_said(each, item, words) for each in item.reports[:MAX_STATEMENTS_PER_ITEM]]
-    if (more := len(item.reports) - len(said)) > 0:
-        said.append(words.locale.plural("and %(count)s other statement", "and %(count)s other statements", more))
-    shown = {
-        "subject": words.subject(kind, item.of.inputs.subject.subject),
-        "said": words.locale.semicolon.join(said),
-        "old": words.value(kind, item.old),
-        "new": words.value(kind, item.new),
-        "first": said[0] if said else "",
-        "source": words.source(item.reports[-1], item.of.level) if item.reports else "",
-    }
-    if item.change == "silent":
-        return words.locale.plural(
-            "Nothing sound was said for %(count)s day; the last was on %(subject)s.",
-            "Nothing sound was said for %(count)s days; the last was on %(subject)s.",
-            item.gone_silent_days,
-            subject=shown["subject"],
-        )
-    if item.change == "new":
-        return f"{_('%(subject)s: %(said)s.') % shown} {_reading(item, shown, words)}"
-    return {
-        "corrected": _("%(subject)s: %(old)s was corrected to %(new)s (%(source)s).")
-        if item.new
-        else _("%(subject)s: %(first)s was corrected, and is about something else now."),
-        "withdrawn": _("%(subject)s: %(first)s was withdrawn."),
-        "overtaken": _("%(subject)s: %(first)s no longer counts. Now: %(new)s."),
-        "contested": _("%(subject)s: %(said)s. Sources contradict each other now."),
-        "moved_later": _("%(subject)s: first %(old)s, then %(new)s; no delivery is known in between."),
-    }[item.change] % shown
-
-
-def _reading(item: Item, shown: Mapping[str, str], words: Wording) -> str:
-    """Return how new statements moved the assessment."""
-    _, agreement = words.locale.gettext, item.of.assessment.agreement
-    if not shown["new"] or agreement is None or agreement == "claimed":
-        return _("The assessment has no value: this is only claimed or announced.")
-    if shown["old"] == shown["new"]:
-        text = _("The assessment stays: %(new)s.") % shown
-    elif shown["old"]:
-        text = _("The assessment was: %(old)s. It is now: %(new)s.") % shown
-    else:
-        text = _("Assessed: %(new)s.") % shown
-    return text if agreement == item.was else f"{text} {_(AGREEMENT[agreement])}"
-
-
-def _said(statement: Statement, item: Item, words: Wording) -> str:
-    """Return what was said, by which source, and why it does not count if it does not."""
-    kind, assessment = item.of.inputs.subject.kind, item.of.assessment
-    source = words.source(statement, item.of.level)
-    relation = next((each for said, each in (*assessment.relations, *assessment.left_out) if said.id == statement.id), "")
-    if item.change == "new" and relation in _NOTES:
-        source = f"{source}{words.locale.comma}{words.locale.gettext(_NOTES[relation])}"
-    return words.locale.gettext("%(value)s (%(source)s)") % {"value": words.value(kind, value_of(statement)), "source": source}
-
-
-def digest_text(heading: str, items: Sequence[Item], words: Wording) -> str:
-    """Return a digest as plain text: a heading, then the changes, one a line."""
-    lines = [heading, ""]
-    for each in items:
-        reports = words.locale.comma.join(str(report.id) for report in each.reports)
-        lines.append(f"- {words.locale.gettext(HEADINGS[each.change])} \u2013 {item_text(each, words)} [{reports}]")
-    if not items:
-        lines.append(words.locale.gettext("Nothing changed."))
-    return "\n".join(lines) + "\n"

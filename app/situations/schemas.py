@@ -172,21 +172,23 @@ class DigestItem(BaseModel):
     """One change of one indicator."""
 
     change: ChangeName = Field(
-        description="`new`: statements; `corrected` and `withdrawn`: a report; `overtaken`: a report that no longer counts; `contested`: "
-        "sources contradict each other now; `moved_later`: a run-out, without a delivery; `silent`: the place."
+        description="`new`: statements, a judgement, or an assessment that something else moved, as an outcome does; `corrected` and "
+        "`withdrawn`: a report or judgement; `overtaken`: a report that no longer counts; `contested`: sources contradict each other now; "
+        "`moved_later`: a run-out, without a delivery; `silent`: the place."
     )
     indicator: str = Field(description="Identifier of the indicator.")
     kind: str = Field(description="Kind of indicator.")
     subject: str = Field(description="What the indicator is about.")
     place: str = Field(description="Slug of the place.")
     reports: list[str] = Field(description="Identifiers of the reports that make the change; of a correction, the corrected report first.")
+    judgement: str | None = Field(description="Identifier of the judgement that makes the change; null where it is none.")
     old: dict[str, Any] | None = Field(
-        description="Value before: of `corrected`, `withdrawn`, `overtaken` and `moved_later` that of the first report, else the assessed "
-        "one. Null for none."
+        description="Value before: of a judgement that of the one before it; of `corrected`, `withdrawn`, `overtaken` and `moved_later` "
+        "that of the first report, else the assessed one. Null for none."
     )
     new: dict[str, Any] | None = Field(
-        description="Value after: of `corrected` and `moved_later` that of the last report, else the assessed one. Null for none, and if a "
-        "correction is about something else."
+        description="Value after: of a judgement its own; of `corrected` and `moved_later` that of the last report, else the assessed one. "
+        "Null for none, and if a correction is about something else."
     )
     agreement: Agreement | None = Field(description="How the sources agree now; null if no report stands.")
     text: str = Field(description="The change in words, in the language of `lang` or `Accept-Language`: `ar`, `en`, `es` or `fr`.")

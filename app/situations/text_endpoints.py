@@ -34,7 +34,8 @@ from app.reference.queries import find_places, places_by_id
 from app.reference.records import PlaceRecord
 from app.settings import Settings
 from app.situations.brief import Brief, reports_behind
-from app.situations.digest import Period, build_items, digest_text, load_changes, render_item
+from app.situations.digest import Period, build_items, load_changes, shown_level
+from app.situations.digest_words import digest_text, render_item
 from app.situations.evidence import load_evidence, load_wording
 from app.situations.schemas import Digest
 from app.situations.service import basis_times
@@ -143,7 +144,7 @@ async def get_digest(
         said = [each for item in items for each in item.reports]
         words = await load_wording(connection, found, after.values(), said, view, lang=names, locale=locale)
         (named,) = await localise(connection, [orjson.dumps({"place": place_brief(found)}).decode()], names, view.time_point)
-    level = max([0, *(each.level for each in said), *(each.level for item in items for each in item.of.assessment.standing)])
+    level = shown_level(items, before)
     if format_ is Format.TEXT:
         title = locale.gettext("%(place)s: what changed from %(since)s to %(day)s")
         if period.after_revision is not None:
@@ -227,7 +228,9 @@ async def _period(connection: AsyncConnection, view: View, since: str, revision:
             raise invalid_field("?since", f"must not be after as_of, {rfc3339(view.at)}: send an earlier time, such as 2016-07-28")
         return Period(replace(view, time_point=TimePoint(time, view.time_point.through_global_seq)), view, time)
     if int(since) > revision:
-        raise invalid_field("?since", f"must not be above the newest revision: send that of an earlier response, such as {revision}")
+        raise invalid_field(
+            "?since", f"must not be above the newest revision, {revision}: send an earlier one, or a day such as 2016-07-28"
+        )
     seq = seq_column(view.level)
     last = select(col(LedgerEntry.global_seq), col(LedgerEntry.recorded_at)).where(seq <= int(since)).order_by(seq.desc()).limit(1)
     row = (await connection.execute(last)).one_or_none()

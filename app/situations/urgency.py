@@ -66,7 +66,7 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
     for kind in KINDS.values():
         judged = [(each, relied_on(kind, each, at)) for each in documents if each["kind"] == kind.name]
         own = [(each, judgement) for each, judgement in judged if judgement is not None or each["provenance"] is not None]
-        values = [each["value"] if judgement is None else judged_value(kind, judgement["value"]) for each, judgement in own]
+        values = [each["value"] if judgement is None else judged_value(kind, judgement, each["value"]) for each, judgement in own]
         leads = leads or bool(own)
         due_dates += [due for value in values if (due := kind.due_date(value)) is not None]
         for position, risk in kind.risks(values, at):

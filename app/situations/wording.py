@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.assessment.judgements import Judgement
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import Clause, gettext_noop
@@ -19,6 +20,26 @@ AGREEMENT = {
     "contested": gettext_noop("Sources contradict each other."),
     "unconfirmed": gettext_noop("Only parties to the conflict say so."),
     "claimed": gettext_noop("This is only claimed."),
+}
+OUTCOMES = {
+    "materialised": gettext_noop("came true"),
+    "averted": gettext_noop("averted"),
+    "overtaken": gettext_noop("overtaken by events"),
+    "unknown": gettext_noop("outcome cannot be known"),
+}
+_LIKELIHOOD = {
+    "almost_no_chance": gettext_noop("almost no chance"),
+    "very_unlikely": gettext_noop("very unlikely"),
+    "unlikely": gettext_noop("unlikely"),
+    "roughly_even": gettext_noop("roughly even chance"),
+    "likely": gettext_noop("likely"),
+    "very_likely": gettext_noop("very likely"),
+    "almost_certain": gettext_noop("almost certain"),
+}
+_CONFIDENCE = {
+    "low": gettext_noop("low confidence"),
+    "moderate": gettext_noop("moderate confidence"),
+    "high": gettext_noop("high confidence"),
 }
 # Within words of Persian and Indian scripts.
 _JOINERS = "\u200c\u200d"
@@ -103,6 +124,17 @@ class Wording:
         """Return what a value says; empty if it says nothing."""
         clauses = [] if value is None else KINDS[kind].clauses(value)
         return self.said(kind, clauses) if clauses else ""
+
+    def outcome(self, outcome: str) -> str:
+        """Return a sentence on the outcome of a warning."""
+        return self.locale.gettext("Outcome of the warning: %(outcome)s.") % {"outcome": self.locale.gettext(OUTCOMES[outcome])}
+
+    def how_sure(self, judgement: Judgement) -> list[str]:
+        """Return how likely a judgement is, and how good its basis: two things, so that no sentence has both (ICD 203)."""
+        _ = self.locale.gettext
+        likelihood, confidence = _LIKELIHOOD[judgement.stated["likelihood"]], _CONFIDENCE[judgement.stated["confidence"]]
+        sure = _(confidence)
+        return [_("Likelihood: %(likelihood)s.") % {"likelihood": _(likelihood)}, f"{sure[:1].upper()}{sure[1:]}."]
 
     def age(self, days: int) -> str:
         """Return how long ago something was said."""

@@ -613,6 +613,26 @@ async def test_judgement_is_recorded_corrected_and_withdrawn_by_form(desk: httpx
     assert (await client.get(f"/v1/indicators/{said['indicator']}")).json()["judgement"] is None
 
 
+async def test_judgement_above_the_clearance_says_so(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    said = await post(client, **report(value={"people": 300000}))
+    path = f"/desk/indicators/{said['indicator']}/judgement"
+    fields = {
+        "value.concept": "trapped",
+        "value.people": "9",
+        "likelihood": "likely",
+        "confidence": "low",
+        "reasons": "x",
+        "sensitivity": "red",
+    }
+    sent = await send(desk, path, fields | {"do": "send"})
+    assert sent.headers["location"] == f"{path}?done=recorded_above"
+    page = (await desk.get(sent.headers["location"])).text
+    assert "Recorded. It is above your clearance, so you cannot see it." in page
+    assert 'name="judgement"' not in page
+    # The page of the place shows the present, because a judgement counts from when it was recorded.
+    assert f'href="/places/oldtown?now=true#i-{said["indicator"]}"' in page
+
+
 async def test_judging_takes_the_scope_curate(
     anonymous: httpx.AsyncClient, reference: Reference, client: httpx.AsyncClient, make_key: MakeKey
 ) -> None:

@@ -241,6 +241,9 @@ async def test_invalid_judgement_names_every_wrong_field(curator: httpx.AsyncCli
     wrong |= {"value": {"supply": "food"}, "likelihood": "likely", "confidence": "low", "reasons": ["one", "two"]}
     del wrong["sure"]
     answer = await curator.post(path, json=wrong)
+    blank = (await curator.post(path, json=wrong | {"reasons": " \n", "alternatives": [""]})).json()["errors"]
+    assert {(each["pointer"], each["detail"]) for each in blank} >= {("/reasons", "must not be blank")}
+    assert "/alternatives" in {each["pointer"] for each in blank}
     assert {each["pointer"] for each in answer.json()["errors"]} == {"/reports/0", "/valid_until", "/value/supply"}
     good = await post(
         curator, path, **wrong | {"value": {"supply": "water", "in_days_min": 1, "in_days_max": 2}, "reports": [], "valid_until": None}
@@ -283,6 +286,37 @@ async def test_level_follows_a_judgement_of_moderate_or_high_confidence(curator:
     await post(curator, **report(value={"people": 100}, source="monitor", stated_at=rfc3339(utc_now()), provenance={"method": "headcount"}))
     assert (await standing(curator, people["indicator"]))["lapsed"] is True
     assert await level(curator) == ("critical", [("trapped", False), ("ran_out", True)])
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "expected"),
+    [("almost_no_chance", "watch"), ("very_unlikely", "watch"), ("unlikely", "watch"), ("roughly_even", "serious"), ("likely", "serious")],
+)
+async def test_what_is_judged_improbable_moves_no_level(
+    curator: httpx.AsyncClient, reference: Reference, likelihood: str, expected: str
+) -> None:
+    people = await post(curator, **report(value={"people": 0}))
+    await judge(curator, people["indicator"], likelihood=likelihood, confidence="high")
+    assert (await level(curator))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("stated", "value", "expected"),
+    [
+        (10, {"stage": "delivered"}, ("watch", [])),
+        (10, {"stage": "planned"}, ("watch", [])),
+        # A judgement is no report, so that deliveries are followed since the first report.
+        (70, {"stage": "planned"}, ("serious", [("no_delivery", True)])),
+        (70, {"stage": "delivered"}, ("watch", [])),
+    ],
+)
+async def test_judged_delivery_is_of_the_day_of_the_judgement(
+    curator: httpx.AsyncClient, reference: Reference, stated: int, value: dict[str, str], expected: tuple[str, list[tuple[str, bool]]]
+) -> None:
+    day, operation = (utc_now() - timedelta(days=stated)).date().isoformat(), {"operation": "convoy-1"}
+    said = await post(curator, **report("aid_delivery", stated_at=day) | {"value": operation | {"stage": "approved"}})
+    await judge(curator, said["indicator"], value=operation | value, sensitivity=None)
+    assert await level(curator) == expected
 
 
 async def test_steps_that_are_kept_are_the_computed_ones(

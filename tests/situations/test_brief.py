@@ -339,3 +339,17 @@ class TestAleppo:
     async def test_brief_speaks_four_languages(self, anonymous: httpx.AsyncClient, language: str, part: str) -> None:
         text = (await anonymous.get(f"/v1/situations/aleppo-east/brief?as_of=2016-08-09&lang={language}")).text
         assert part in text, text
+
+
+async def test_brief_has_the_label_that_hides_a_judgement(client: httpx.AsyncClient, reference: Reference) -> None:
+    """The label of a report that it relies on was raised, and the report does not stand any more."""
+    said = await post(client, **report(value={"people": 500}))
+    await post(client, **report(value={"people": 400}, source="monitor"))
+    body = {"value": {"concept": "trapped", "people": 700}, "likelihood": "likely", "confidence": "moderate", "reasons": "x"}
+    await post(client, f"/v1/indicators/{said['indicator']}/judgements", **body, reports=[said["id"]], sensitivity="clear")
+    await post(client, f"/v1/reports/{said['id']}/label", sensitivity="amber", reason="a source is at risk")
+    await post(client, f"/v1/reports/{said['id']}/retraction", reason="wrong")
+    answer = await client.get("/v1/situations/oldtown/brief", params={"as_of": "2100-01-01"})
+    assert "700 [" in answer.text
+    assert "TLP:AMBER" in answer.text.partition("Judgement 0")[2]
+    assert answer.headers["Lifeline-TLP"] == "TLP:AMBER"

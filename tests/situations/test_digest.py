@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.situations.helpers import warn
+from tests.situations.helpers import set_outcome, warn
 from tests.support.factories import Reference, post, post_all, report
 from tests.support.fixtures import mostly_sqlite
 
@@ -89,6 +89,8 @@ class TestAleppo:
         answer = await anonymous.get(f"{path}&lang={language}")
         assert answer.text.splitlines()[1] == title
         assert part in answer.text
+        # French has a space before a colon.
+        assert (" \u2013 Ramouseh passage: " in answer.text) == (language == "es")
         accepted = await anonymous.get(path, headers={"Accept-Language": f"{language};q=0.9, en;q=0.2"})
         assert (accepted.text, accepted.headers["Content-Language"]) == (answer.text, language)
         # A text in one language is not cached for readers of another.
@@ -179,7 +181,13 @@ async def test_hidden_change_gives_no_item(client: httpx.AsyncClient, anonymous:
 
 async def test_digest_errors_name_what_is_right(client: httpx.AsyncClient, reference: Reference) -> None:
     path = "/v1/situations/oldtown/digest"
-    for since, part in (("x", "2016-07-28"), ("99", "such as"), ("2017-01-01", "must not be after as_of"), ("28.7.2016", "2016-07-28")):
+    for since, part in (
+        ("x", "2016-07-28"),
+        ("99", "such as"),
+        ("20160728", "or a day such as 2016-07-28"),
+        ("2017-01-01", "must not be after as_of"),
+        ("28.7.2016", "2016-07-28"),
+    ):
         answer = await client.get(path, params={"since": since, "as_of": "2016-12-31"})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "?since")
         assert part in answer.json()["errors"][0]["detail"]
@@ -192,3 +200,54 @@ async def test_digest_errors_name_what_is_right(client: httpx.AsyncClient, refer
     assert again.status_code == 304
     head = await client.head(f"{path}?since=2016-07-28")
     assert (head.status_code, head.headers["ETag"], head.content) == (200, answer.headers["ETag"], b"")
+
+
+async def test_digest_tells_judgements(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference) -> None:
+    """They count from when they were recorded, so that they are between two revisions, or up to now."""
+    said = await post(client, **report(value={"people": 500}))
+    since, of_public = await revision(client), await revision(anonymous)
+    body = {"likelihood": "likely", "confidence": "moderate", "reasons": "*", "sensitivity": "green"}
+    path, now = f"/v1/indicators/{said['indicator']}/judgements", {"as_of": "2100-01-01"}
+    first = await post(client, path, value={"concept": "trapped", "people": 700}, **body)
+    (new,) = await digest(client, since, **now)
+    assert (new["change"], new["reports"], new["judgement"], new["old"], new["new"]["people"]) == ("new", [], first["id"], None, 700)
+    assert new["text"] == "Judgement of an analyst on Trapped, not a report: 700. Likelihood: likely. Moderate confidence."
+    assert await digest(anonymous, of_public, **now) == []
+    between = await revision(client)
+    second = await post(
+        client, f"/v1/judgements/{first['id']}/correction", value={"concept": "trapped", "people": 600}, reason="typed wrongly", **body
+    )
+    (corrected,) = await digest(client, between, **now)
+    assert (corrected["change"], corrected["old"]["people"], corrected["new"]["people"]) == ("corrected", 700, 600)
+    assert corrected["text"] == "Trapped: 700 was corrected to 600 (Judgement, test)."
+    assert [each["change"] for each in await digest(client, since, **now)] == ["new"]
+    text = await client.get("/v1/situations/oldtown/digest.txt", params={"since": between})
+    assert text.headers["Lifeline-TLP"] == "TLP:GREEN"
+    assert text.text.endswith(f"(Judgement, test). [{second['id']}]\n")
+    last = await revision(client)
+    await post(client, f"/v1/judgements/{second['id']}/retraction", reason="wrong")
+    (withdrawn,) = await digest(client, last, **now)
+    assert (withdrawn["change"], withdrawn["old"]["people"], withdrawn["new"]) == ("withdrawn", 600, None)
+    assert withdrawn["text"] == "Trapped: 600 (Judgement, test) was withdrawn."
+    assert (await client.get("/v1/situations/oldtown/digest", params={"since": last})).headers["Lifeline-TLP"] == "TLP:GREEN"
+    assert await digest(client, since, **now) == []
+
+
+async def test_digest_tells_an_outcome_by_what_it_moved(client: httpx.AsyncClient, reference: Reference) -> None:
+    warning = await warn(client, "food", "2016-08-08", stated_at="2016-07-20")
+    seen = await post(
+        client, **report("supply_runout", {"supply": "food", "state": "resupplied"}, stated_at="2016-07-25", source="monitor")
+    )
+    since = await revision(client)
+    await set_outcome(client, warning, "averted", seen)
+    items = await digest(client, since)
+    assert [(each["change"], each["reports"]) for each in items] == [("new", [])]
+    assert items[0]["text"].endswith("Outcome of the warning: averted.")
+
+
+async def test_digest_has_the_label_of_the_value_before(client: httpx.AsyncClient, reference: Reference) -> None:
+    await post(client, **report(value={"people": 500}, stated_at="2016-07-20", sensitivity="amber"))
+    await post(client, **report(value={"people": 400}, stated_at="2016-07-28"))
+    answer = await client.get("/v1/situations/oldtown/digest.txt?since=2016-07-25&as_of=2016-07-28")
+    assert "The assessment was: 500. It is now: 400." in answer.text
+    assert answer.headers["Lifeline-TLP"] == "TLP:AMBER"

@@ -7,6 +7,7 @@ from fastapi import Response
 from app.access.principal import Scope
 from app.board.desk.fields import FormField, field_label, model_fields
 from app.board.desk.session import Desk, errors_of
+from app.board.desk.statements import is_above
 from app.board.desk.values import MISSING, form_of, read_form
 from app.board.value_text import credit_text, subject_text, value_text
 from app.domain.kinds import KINDS
@@ -42,7 +43,8 @@ async def judgement_page(desk: Desk, indicator_id: str, done: str = "") -> Respo
         if not errors:
             status, answer = await desk.send("POST", target, body, part=do)
             if status == 201:
-                return desk.redirect(path, done=do if do in ("correction", "retraction") else "recorded")
+                at_hand = do if do in ("correction", "retraction") else "recorded"
+                return desk.redirect(path, done="recorded_above" if is_above(desk, answer) else at_hand)
             errors, problems = errors_of(answer, fields)
     return await desk.page(
         "judgement.html",

@@ -115,6 +115,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
         *("partly_delivered", "delivered", "under_way", "planned", "approved", "requested"),
     )
     relief_states = _ARRIVED
+    report_fields = frozenset({"followed_since"})
     summary_fields = (
         *("operation", "stage", "on_earliest", "on_latest", "planned_for", "supplies", "removed", "route", "cause"),
         *("last_delivery", "denied_since"),

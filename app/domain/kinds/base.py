@@ -50,7 +50,8 @@ class Kind(ABC, Generic[V]):
     `relief_states` are those that say that all is well, which takes two voices. A report overtakes another that is at least
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
     an indicator share, `filter_field` among them or not. Reports of a kind that `is_lasting` pass no horizon and never become stale.
-    With `compares_days`, `disputes` looks at the days of reports, too.
+    With `compares_days`, `disputes` looks at the days of reports, too. `report_fields` are fields of an assessed value that are about its
+    reports themselves: a judgement, which is no report, leaves them as they are.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
     `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). `outdates` is the group whose
     figures are older than what the kind says happened later (`happened_on`). `place_reasons` are reasons for a level that are about the
@@ -96,6 +97,7 @@ class Kind(ABC, Generic[V]):
     subject_fields: ClassVar[tuple[str, ...]] = ()
     is_lasting: ClassVar[bool] = False
     compares_days: ClassVar[bool] = False
+    report_fields: ClassVar[frozenset[str]] = frozenset()
 
     def resolve(self, value: V, stated_on: date) -> V:
         """Resolve relative times against the day of the statement at the place; raise `field_error` for a date that cannot be."""

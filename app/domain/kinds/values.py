@@ -4,7 +4,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
@@ -40,7 +40,12 @@ People = Annotated[StrictInt, Field(ge=0, le=MAX_PEOPLE), WHOLE]
 Days = Annotated[StrictInt, Field(ge=0, le=3650), WHOLE]
 
 
-ShortText = Annotated[str, Field(min_length=1, max_length=500)]
+def _unless_blank(text: str) -> str | None:
+    return text if text.strip() else None
+
+
+# Of optional fields: spaces alone say nothing, which is null.
+ShortText = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_unless_blank)]
 
 
 Agreement = TypeAliasType("Agreement", Literal["claimed", "single", "consistent", "contested", "unconfirmed"])

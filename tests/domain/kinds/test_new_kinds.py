@@ -382,3 +382,10 @@ async def test_only_a_service_that_is_out_of_service_has_an_alert(client: httpx.
     assert "<msgType>Cancel</msgType>" in cancelled
     assert first["id"] in cancelled
     assert (await client.get("/v1/alerts")).text.count("<entry>") == 2
+
+
+async def test_text_of_spaces_alone_says_nothing(client: httpx.AsyncClient) -> None:
+    said = await say(client, "agency", "2016-12-17", evacuated(10000, "2016-12-16", destination=" \t\u2003"))
+    assert said["value"]["destination"] is None
+    said = await say(client, "agency", "2016-12-18", evacuated(20000, "2016-12-18", destination=" Idleb"))
+    assert said["value"]["destination"] == " Idleb"
