@@ -118,13 +118,18 @@ async def load_changes(connection: AsyncConnection, indicators: Collection[UUID]
 
 
 def build_items(before: Evidence, after: Evidence, changes: Changes, period: Period) -> list[Item]:
-    """Return the changes of a place in the order of HEADINGS, each then in the order of a situation."""
+    """Return the changes of a place in the order of HEADINGS, each then in the order of a situation, each then by its reports."""
     corrected = list(_of_reports(after, changes, period))
     told = {item.reports[-1].id for item in corrected if item.new is not None}
     found = [*corrected, *_new(before, after, changes, told), *_of_assessments(before, after, changes), *_silence(before, after, period)]
     found += [*_moved(before, after, {each.of.inputs.subject.id for each in found}), *_of_judgements(before, after)]
     order, position = list(HEADINGS), {each: at for at, each in enumerate(after)}
-    return sorted(found, key=lambda each: (order.index(each.change), position[each.of.inputs.subject.id]))
+
+    def place(item: Item) -> tuple[int, int, list[tuple[datetime, UUID]]]:
+        # The last part because reports come from the database in an order that hidden ones may change.
+        return order.index(item.change), position[item.of.inputs.subject.id], [(each.time, each.id) for each in item.reports]
+
+    return sorted(found, key=place)
 
 
 def shown_level(items: Sequence[Item], before: Evidence) -> int:
