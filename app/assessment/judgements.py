@@ -23,7 +23,7 @@ Likelihood = TypeAliasType(
 Confidence = TypeAliasType("Confidence", Literal["low", "moderate", "high"])
 # The confidence that lets a level of urgency rest on a judgement.
 RELIED_ON = frozenset({"moderate", "high"})
-# What is judged improbable is what the analyst does not believe, so that no level rests on it.
+# Analysts do not believe a conclusion that they call improbable, so that no level rests on it.
 IMPROBABLE = frozenset({"almost_no_chance", "very_unlikely", "unlikely"})
 # The fields of a judgement that are served as they were recorded, in order.
 STATED_FIELDS = ("value", "likelihood", "confidence", "reasons", "reports", "alternatives", "valid_until")

@@ -77,7 +77,7 @@ def item_text(item: Item, words: Wording) -> str:
 
 
 def _judged(item: Item, judgement: Judgement, shown: Mapping[str, str], words: Wording) -> str:
-    """Return what became of a judgement; likelihood and confidence are in two sentences."""
+    """Return the words for a judgement; likelihood and confidence are in two sentences."""
     _ = words.locale.gettext
     whose = words.locale.comma.join([_("Judgement"), words.safe(judgement.recorded_by)])
     if item.change == "new":

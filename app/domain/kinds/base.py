@@ -51,7 +51,7 @@ class Kind(ABC, Generic[V]):
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
     an indicator share, `filter_field` among them or not. Reports of a kind that `is_lasting` pass no horizon and never become stale.
     With `compares_days`, `disputes` looks at the days of reports, too. `report_fields` are fields of an assessed value that are about its
-    reports themselves: a judgement, which is no report, leaves them as they are.
+    reports themselves: a judgement, which is no report, leaves them unchanged.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
     `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). `outdates` is the group whose
     figures are older than what the kind says happened later (`happened_on`). `place_reasons` are reasons for a level that are about the

@@ -96,7 +96,7 @@ async def test_reports_that_pandas_saves_are_taken_back(client: httpx.AsyncClien
 
 @sqlite_only
 async def test_new_statements_from_exported_rows_have_every_value(client: httpx.AsyncClient, reference: Reference, pd: Any) -> None:
-    """Somebody takes the export as a form: rows without identifiers, said by another source."""
+    """Use the export as a form: rows without identifiers, said by another source."""
     bodies = [report(kind, value, provenance={"method": "headcount", "credibility": 2}) for kind, value in VALUES.items()]
     await post_all(client, *bodies)
     for name in KINDS_LISTS[3:]:
@@ -105,7 +105,7 @@ async def test_new_statements_from_exported_rows_have_every_value(client: httpx.
     table = pd.read_csv(io.BytesIO(await exported(client, "reports", "csv")), skiprows=[1])
     workbook = pd.read_excel(io.BytesIO(await exported(client, "reports", "xlsx")), skiprows=[1])
     for frame, source in ((table, "monitor"), (workbook, "envoy")):
-        # What the service adds: the identifier, and from `recorded_at` on.
+        # The service adds these: the identifier, and all from `recorded_at` on.
         rows = frame.drop(columns="id").loc[:, :"sensitivity"].assign(source=source)
         result = (await send(client, as_workbook(rows), XLSX, dry_run=False)).json()
         assert (result["created"], result["refused"]) == (len(VALUES), 0), result["problems"]
