@@ -84,9 +84,7 @@ class JudgementOut(StandingJudgement):
     status: JudgementStatus = Field(
         description="`standing`; `superseded` by a later judgement on the indicator, also by one that was retracted; or `retracted`."
     )
-    lapsed: bool = Field(  # type: ignore[assignment]
-        description="Whether it stands, but a sound report that was stated after it was recorded contradicts it."
-    )
+    lapsed: bool = Field(description="Whether it stands, but a sound report that was stated after it was recorded contradicts it.")
     corrects: str | None = Field(description="Identifier of the judgement that it corrects; null for none.")
     reason: str | None = Field(description="Why that was corrected; null for none.")
     retraction: JudgementRetraction | None = Field(description="Its withdrawal; null for none.")
