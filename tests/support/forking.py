@@ -11,7 +11,6 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.support.preloaded"])
@@ -23,7 +22,8 @@ class ForkedProcess:
     """A run of `lifeline`, with the part of `subprocess.Popen` that tests use."""
 
     def __init__(self, arguments: Sequence[str], environment: dict[str, str], output: Path) -> None:
-        self._process = _context.Process(target=_run, args=(tuple(arguments), environment, str(output), signal.getsignal(signal.SIGHUP)))
+        heeds_sighup = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        self._process = _context.Process(target=_run, args=(tuple(arguments), environment, str(output), heeds_sighup))
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -58,7 +58,7 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(arguments: Sequence[str], environment: dict[str, str], output: str, on_sighup: Any) -> None:
+def _run(arguments: Sequence[str], environment: dict[str, str], output: str, heeds_sighup: bool) -> None:
     """Be the run: exits with the command's exit code."""
     # Only this process has the command and its application imported.
     from tests.support.preloaded import run_command  # noqa: PLC0415
@@ -66,7 +66,7 @@ def _run(arguments: Sequence[str], environment: dict[str, str], output: str, on_
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # As of the test now: the process that is forked may have been started under `nohup`.
-    signal.signal(signal.SIGHUP, on_sighup)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL if heeds_sighup else signal.SIG_IGN)
     opened = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(opened, 1)
     os.dup2(opened, 2)
