@@ -23,8 +23,9 @@ def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID]) -> list[dic
     new = [each for each in inputs.statements if each.id in recorded and kind.alert(each.value, each.recorded_at.date()) is not None]
     new.sort(key=lambda each: each.global_seq)
     rows: dict[UUID, dict[str, Any]] = {each.id: {"report_id": each.id, "confirmed": 0, "ended": {}} for each in new}
+    changing = inputs.changing_levels() if new else set()
     for level in range(min((each.level for each in new), default=MAX_LEVEL + 1), MAX_LEVEL + 1):
-        if not checked or inputs.changes_at(level):
+        if not checked or level in changing:
             seen = [each for each in new if each.level <= level][-MAX_CHECKED_REPORTS:]
             checked = {each.id: _check(inputs, level, each) for each in seen}
         for report, (confirmed, ended) in checked.items():

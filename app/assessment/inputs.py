@@ -90,12 +90,12 @@ class AssessmentInputs:
             self._assessed[level] = self.statements, found
         return found
 
-    def changes_at(self, level: int) -> bool:
-        """Tell whether a clearance sees other statements, outcomes or judgements than the one below it."""
+    def changing_levels(self) -> set[int | None]:
+        """Return the levels at which a clearance sees other statements, outcomes or judgements than the one below it; None among them."""
         said = [*self.statements, *(outcome.evidence for outcome in self.outcomes)]
         levels = {end for each in said for end in (each.level, each.superseded_from_level, each.retracted_from_level)}
         levels |= {each.level for each in self.outcomes} | {end for each in self.judgements for end in (each.level, each.shown_from)}
-        return level in levels
+        return levels
 
     def render(self, level: int, assessment: Assessment) -> str:
         """Render the document for a clearance, without its revision."""
@@ -143,7 +143,7 @@ async def build_inputs(
     judgements = await load_judgements(connection, subjects, time_point)
     since = await spoken_of_since(connection, judgements, time_point)
     timezones = {each.place.id: each.place.timezone for each in subjects.values()}
-    statements = await load_relevant(connection, kinds, horizons, outcomes, since, time_point, timezones)
+    statements = await load_relevant(connection, kinds, horizons, outcomes, since, timezones, time_point)
     return {
         each: AssessmentInputs(
             subject,

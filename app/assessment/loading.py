@@ -120,12 +120,11 @@ async def load_relevant(
     horizons: Mapping[str, timedelta],
     outcomes: Mapping[UUID, Sequence[Outcome]],
     from_times: Mapping[UUID, datetime],
+    timezones: Mapping[UUID, str],
     time_point: TimePoint = LATEST,
-    timezones: Mapping[UUID, str] | None = None,
 ) -> dict[UUID, list[Statement]]:
-    """Load every statement that can matter to the assessments of some indicators, given with their kinds.
+    """Load every statement that can matter to the assessments of some indicators, given with their kinds and their places' time zones.
 
-    `timezones` are those of their places, loaded unless given.
     The cost grows with the reports since the newest sound one less the horizon, and since the oldest that passes no horizon and still may
     stand; see `app.assessment.relevance`. Of an indicator with a time in `from_times`, every report since then matters as well.
     """

@@ -33,9 +33,9 @@ def projection_rows(inputs: AssessmentInputs) -> list[dict[str, Any]]:
     """Return the rows to store for one indicator, one for each run of clearances that see the same. Pure."""
     rows: list[dict[str, Any]] = []
     assessment: Assessment | None = None
-    document, shown = "", None
+    document, shown, changing = "", None, inputs.changing_levels()
     for level, last_change in sorted(inputs.last_changes.items()):
-        if assessment is None or inputs.changes_at(level) or rows[-1]["max_clearance"] != level - 1:
+        if assessment is None or level in changing or rows[-1]["max_clearance"] != level - 1:
             assessment, shown = inputs.assess(level), None
         # Of one assessment, clearances see other documents only by these.
         if shown != (differs := (last_change.recorded_at, level >= REVEAL_FROM)):

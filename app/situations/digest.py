@@ -125,11 +125,11 @@ def build_items(before: Evidence, after: Evidence, changes: Changes, period: Per
     found += [*_moved(before, after, {each.of.inputs.subject.id for each in found}), *_of_judgements(before, after)]
     order, position = list(HEADINGS), {each: at for at, each in enumerate(after)}
 
-    def place(item: Item) -> tuple[int, int, list[tuple[datetime, UUID]]]:
+    def sort_key(item: Item) -> tuple[int, int, list[tuple[datetime, UUID]]]:
         # The last part because reports come from the database in an order that hidden ones may change.
         return order.index(item.change), position[item.of.inputs.subject.id], [(each.time, each.id) for each in item.reports]
 
-    return sorted(found, key=place)
+    return sorted(found, key=sort_key)
 
 
 def shown_level(items: Sequence[Item], before: Evidence) -> int:

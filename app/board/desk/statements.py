@@ -134,9 +134,10 @@ def _recorded(desk: Desk, report: Mapping[str, Any], status: int) -> Response:
     """Lead to the page of a report that was recorded, or, if its label is above the clearance, say so."""
     if is_above(desk, report):
         return desk.redirect("/desk", done="recorded_above")
+    done = "existing" if status == 200 else "recorded"
     if desk.text("do") == "next":
-        return desk.redirect(f"/desk/statements/{report['kind']}", same=report["id"], done="existing" if status == 200 else "recorded")
-    return desk.redirect(f"/desk/reports/{report['id']}", done="existing" if status == 200 else "recorded")
+        return desk.redirect(f"/desk/statements/{report['kind']}", same=report["id"], done=done)
+    return desk.redirect(f"/desk/reports/{report['id']}", done=done)
 
 
 def is_above(desk: Desk, report: Mapping[str, Any]) -> bool:
