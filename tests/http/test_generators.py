@@ -13,7 +13,6 @@ GENERATE = f"""set -e
 openapi-typescript {DOCUMENT} -o schema.ts
 openapi-ts -i {DOCUMENT} -o hey --silent
 tsc --strict --noEmit --skipLibCheck --target es2022 --module es2022 --moduleResolution bundler --lib es2022,dom,dom.iterable use.ts
-! tsc --strict --noEmit --skipLibCheck --target es2022 --module es2022 --moduleResolution bundler --lib es2022,dom,dom.iterable wrong.ts
 """
 USE = """
 import type { components, paths } from './schema';
@@ -22,6 +21,8 @@ import { createJudgement, createReports, getDigest, listAidDeliveries, listSitua
 type Page = paths['/v1/situations']['get']['responses'][200]['content']['application/json'];
 export const low = (page: Page): number | null | undefined => page.items[0]?.trapped[0]?.people_low;
 export const supply: components['schemas']['SupplyType'] = 'food';
+// @ts-expect-error: this fails to compile if the next line has no error.
+export const wrong: components['schemas']['SupplyType'] = 'fodo';
 export const flags: components['schemas']['CheckName'][] = ['tenfold'];
 export const changed = (event: components['schemas']['ChangeEvent']): number => event.data.seq;
 export async function use(): Promise<string | undefined> {
@@ -43,7 +44,6 @@ def test_typescript_clients_compile_strictly(tmp_path: Path) -> None:
     if npm is None:
         pytest.skip("npm is missing: install Node.js to compile generated clients")
     (tmp_path / "use.ts").write_text(USE)
-    (tmp_path / "wrong.ts").write_text(USE.replace("'food'", "'fodo'"))
     packages = [f"--package={each}" for each in PACKAGES]
     command = [npm, "exec", "--yes", "--prefer-offline", "--fetch-retries=0", *packages, "--call", GENERATE]
     ran = subprocess.run(
@@ -52,4 +52,3 @@ def test_typescript_clients_compile_strictly(tmp_path: Path) -> None:
     if "npm error" in ran.stderr and not (tmp_path / "schema.ts").exists():
         pytest.skip(f"{', '.join(PACKAGES)} are not available, so no client is generated: {ran.stderr.splitlines()[0]}")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "'\"fodo\"' is not assignable" in ran.stdout

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, Request, Response, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 # The headless shell renders pages like the others with half the processor time.
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -31,9 +32,17 @@ EXPECTED = ("Failed to load resource",)
 def chromium() -> Iterator[Browser]:
     """Run Chromium until the end of the block."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = _launch(playwright)
         yield browser
         browser.close()
+
+
+def _launch(playwright: Playwright) -> Browser:
+    """Start the browser, once more if it crashes: on a loaded machine, one of some hundred starts ends in a segmentation fault."""
+    try:
+        return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    except PlaywrightError:
+        return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
 
 
 @contextmanager
