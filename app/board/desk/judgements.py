@@ -45,7 +45,7 @@ async def judgement_page(desk: Desk, indicator_id: str, done: str = "") -> Respo
             if status == 201:
                 at_hand = do if do in ("correction", "retraction") else "recorded"
                 return desk.redirect(path, done="recorded_above" if is_above(desk, answer) else at_hand)
-            errors, problems = errors_of(answer, fields)
+            errors, problems = errors_of(answer, fields, locale)
     return await desk.page(
         "judgement.html",
         422 if errors or problems else 200,

@@ -26,7 +26,7 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
     if do in ("retraction", "reinstatement", "outcome"):
         reason = {"reason": desk.text("reason")}
         if do == "outcome" and not all(desk.text(name) for name in ("outcome", "report", "reason")):
-            status, answer = 422, {"title": locale.gettext(INCOMPLETE_OUTCOME)}
+            status, answer = 422, {"title": INCOMPLETE_OUTCOME}
         elif do == "outcome":
             sent = {"outcome": desk.text("outcome"), "report": desk.text("report")} | reason
             status, answer = await desk.send("POST", f"/v1/indicators/{report['indicator']}/outcome", sent)
@@ -34,7 +34,7 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
             status, answer = await desk.send("POST", f"/v1/reports/{report_id}/{do}", reason)
         if status in (200, 201):
             return desk.redirect(f"/desk/reports/{report_id}", done=do)
-        errors, others = errors_of(answer, ())
+        errors, others = errors_of(answer, (), locale)
         problems = [*errors.values(), *others]
     elif do:
         raise not_found("action")

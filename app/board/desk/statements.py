@@ -73,13 +73,13 @@ async def statement_page(desk: Desk, target: Target, same: str = "", done: str =
     status, preview = await desk.send("POST", path, {name: each for name, each in body.items() if name != "reason"})
     problems: list[str] = []
     if status == 422:
-        errors, problems = errors_of(preview, fields)
+        errors, problems = errors_of(preview, fields, desk.locale)
         filled.errors = {**{name: text for name, text in errors.items() if name not in filled.errors}, **filled.errors}
         # Beside errors at fields, an error without a field mostly follows from them.
         problems = [] if filled.errors else problems
         filled.errors = {name: filled.errors[name] for name in [each.name for each in fields] if name in filled.errors}
     elif status != 200:
-        problems = [preview.get("detail") or preview["title"]]
+        problems = errors_of(preview, fields, desk.locale)[1]
     if filled.errors or problems:
         return await _form_page(desk, target, fields, names, filled, problems=problems, status=422)
     if do in ("send", "next", "draft"):
@@ -114,7 +114,7 @@ async def _send(desk: Desk, target: Target, fields: list[FormField], names: Name
     else:
         status, done = await desk.send("POST", "/v1/drafts" if desk.text("do") == "draft" else "/v1/reports", body)
     if status not in (200, 201):
-        errors, problems = errors_of(done, fields)
+        errors, problems = errors_of(done, fields, desk.locale)
         filled.errors |= errors
         return await _form_page(desk, target, fields, names, filled, problems=problems, status=422)
     if target.draft is not None or desk.text("do") == "draft":
