@@ -14,6 +14,7 @@ from tests.support.factories import Reference, post, report
 from tests.support.fixtures import MakeKey
 
 SAME_SITE = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
+NO_DAYS = {"in_days_min": None, "in_days_max": None}
 FOOD = {"place": "Old town", "source": "Agency", "stated_at": "28 July 2016", "value.supply": "food", "value.state": "will_run_out"}
 
 
@@ -639,3 +640,23 @@ async def test_judging_takes_the_scope_curate(
     said = await post(client, **report())
     reporter = await sign_in(anonymous, make_key, Scope.READ, Scope.REPORT)
     assert (await reporter.get(f"/desk/indicators/{said['indicator']}/judgement")).status_code == 403
+
+
+async def test_evidence_and_warnings_name_each_other_by_one_rule(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    """Offer what is about the indicator of the warning or of a kind that shows outcomes, never what was stated before it."""
+    warning = await post(client, **report("supply_runout"))
+    delivered = {"stage": "delivered", "on_earliest": None, "planned_for": None}
+    fits = {
+        "ran out": (report("supply_runout", {"state": "ran_out"}, stated_at="2016-08-12"), True),
+        "ran out in a facility": (report("supply_runout", {"state": "ran_out", "scope": "facility"}, stated_at="2016-08-12"), False),
+        "other supply": (report("supply_runout", {"supply": "fuel", "state": "ran_out"} | NO_DAYS, stated_at="2016-08-12"), False),
+        "warns again": (report("supply_runout", stated_at="2016-08-12"), False),
+        "delivered": (report("aid_delivery", delivered, stated_at="2016-08-12"), True),
+        "delivered before": (report("aid_delivery", delivered | {"operation": "convoy-6"}, stated_at="2016-07-20"), False),
+    }
+    made = {name: (await post(client, **body))["id"] for name, (body, _) in fits.items()}
+    page = (await desk.get(f"/desk/reports/{warning['id']}")).text
+    for name, (_, does_fit) in fits.items():
+        offered = f'<option value="{made[name]}">' in page
+        back = f'/desk/reports/{warning["id"]}"' in (await desk.get(f"/desk/reports/{made[name]}?done=recorded")).text
+        assert (offered, back) == (does_fit, does_fit), name
