@@ -11,7 +11,7 @@ from fastapi import Response
 from app.board.api_messages import translate
 from app.board.desk.fields import model_fields
 from app.board.desk.lookup import Names
-from app.board.desk.session import Desk, errors_of
+from app.board.desk.session import MAX_SHOWN, Desk, errors_of
 from app.board.desk.statements import report_words
 from app.board.desk.values import read_form
 from app.domain.kinds import KINDS
@@ -60,6 +60,7 @@ async def article_page(desk: Desk) -> Response:
         # Another reading is kept by requests of its own.
         desk.form.pop("once", None)
         ticked = ticked if desk.text("read") == read else found
+    names = await desk.names(reading)
     proposals = [shown_draft(each["report"], names, desk) for each in reading["drafts"]]
     reading["unclear"] = [each | {"reason": translate(each["reason"], desk.locale)} for each in reading["unclear"]]
     unclear = [(text[slice(*each["span"])], each["reason"]) for each in reading["unclear"]]
@@ -140,14 +141,15 @@ async def drafts_page(desk: Desk, done: str = "") -> Response:
         faults[draft_id] = fault
         # The same decision on what the page shows next is another request.
         desk.form.pop("once", None)
-    names = await desk.names()
-    waiting = await desk.api.get_all("/v1/drafts", status="proposed", as_of=None)
+    page = await desk.api.get("/v1/drafts", status="proposed", limit=MAX_SHOWN, as_of=None)
+    waiting, is_cut = page["items"], page["next"] is not None
+    names = await desk.names({"items": waiting})
     shown = []
     for each in waiting:
         own = {"draft": each, "etag": f'"{tag_of(orjson.dumps(each))}"', "fault": faults.pop(each["id"], "")}
         shown.append(shown_draft(each["report"], names, desk) | own)
     status, problems = 422 if decision else 200, list(faults.values())
-    return await desk.page("drafts.html", status, drafts=shown, problems=problems, done=done)
+    return await desk.page("drafts.html", status, drafts=shown, problems=problems, done=done, is_cut=is_cut)
 
 
 async def _decide(desk: Desk, decision: str, path: str) -> str:

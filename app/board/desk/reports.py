@@ -8,7 +8,7 @@ from fastapi import Response
 from app.access.principal import Scope
 from app.board.code_labels import label_for
 from app.board.desk.lookup import Names
-from app.board.desk.session import Desk, errors_of
+from app.board.desk.session import MAX_SHOWN, Desk, errors_of
 from app.board.desk.statements import report_words
 from app.board.desk.values import INCOMPLETE_OUTCOME
 from app.board.value_text import credit_text
@@ -21,7 +21,7 @@ from app.reports.schemas import WarningOutcome
 async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
     """Show a statement; with a form, withdraw it, undo that, or record the outcome of a warning."""
     report = await desk.api.get(f"/v1/reports/{report_id}", as_of=None)
-    names, do, problems = await desk.names(), desk.text("do"), []
+    names, do, problems = await desk.names(report), desk.text("do"), []
     locale = desk.locale
     if do in ("retraction", "reinstatement", "outcome"):
         reason = {"reason": desk.text("reason")}
@@ -105,5 +105,7 @@ async def today_page(desk: Desk) -> Response:
     """Show what the organisation of the key entered today, newest first."""
     listed = await desk.api.get_all("/v1/reports", updated_since=utc_now().date().isoformat(), as_of=None)
     own = [each for each in listed if desk.caller.organisation in (each["recorded_by"], each["drafted_by"])]
-    names = await desk.names()
-    return await desk.page("today.html", entries=[report_words(each, names, desk.locale) for each in reversed(own)])
+    shown = own[: -MAX_SHOWN - 1 : -1]
+    names = await desk.names({"items": shown})
+    entries = [report_words(each, names, desk.locale) for each in shown]
+    return await desk.page("today.html", entries=entries, is_cut=len(own) > len(shown))

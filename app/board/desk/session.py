@@ -32,6 +32,8 @@ TITLES = {"places": gettext_noop("Places"), "sources": gettext_noop("Sources"), 
 ADD = {"places": gettext_noop("Add a place"), "sources": gettext_noop("Add a source"), "routes": gettext_noop("Add a route")}
 # An article of 50,000 characters, percent-encoded twice: once in a form, and once beside the form of what it lacked.
 MAX_FORM_BYTES = 3_000_000
+# Drafts or entries of a page.
+MAX_SHOWN = 100
 ANOTHER_SITE = gettext_noop("This form was sent by another site.")
 OLD_FORM = gettext_noop("This form belongs to an earlier session. Go back, reload the page and send it again.")
 REFILLED_FORM = gettext_noop("You signed in again after you opened this form. Look at it and send it again.")
@@ -80,9 +82,11 @@ class Desk:
         """Tell whether the key has a scope."""
         return scope in self.caller.scopes
 
-    async def names(self, collections: Iterable[str] = ALL) -> Names:
-        """Return the records that the reader sees."""
-        return await Names.load(self.api, self.locale.language, sorted(set(collections)))
+    async def names(self, *records: Any, collections: Iterable[str] = ALL) -> Names:
+        """Return the names of places, sources and routes, those that the form and other records name among them."""
+        _, _, picked = self.text("do").partition("pick:")
+        name, _, slug = picked.partition("=")
+        return await Names.load(self.api, self.locale.language, collections, [self.form, {name: slug}, *records])
 
     async def send(self, method: str, path: str, body: Any = None, *, part: str = "", **headers: str) -> tuple[int, Document]:
         """Send a request of the form to the API, or one `part` of it; a form that is sent twice is executed once."""

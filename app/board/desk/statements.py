@@ -48,7 +48,8 @@ def new_target(kind: str) -> Target:
 
 async def statement_page(desk: Desk, target: Target, same: str = "", done: str = "") -> Response:
     """Show the form, filled in with what a statement has in common with the `same` one; with what it says, look at it or send it."""
-    fields, names = report_fields(target.kind, desk.locale), await desk.names()
+    shared = await _shared(desk, same) if same and not desk.text("do") else {}
+    fields, names = report_fields(target.kind, desk.locale), await desk.names(target.record, shared)
     if target.corrects is not None:
         label = desk.locale.gettext("Why it is corrected")
         fields = [*fields, FormField("reason", "long", label, required=True)]
@@ -56,7 +57,8 @@ async def statement_page(desk: Desk, target: Target, same: str = "", done: str =
     if not do:
         desk.form = form_of(fields, target.record, names, desk.locale)
         if same:
-            desk.form = await _shared_form(desk, fields, names, same)
+            whole = form_of(fields, shared, names, desk.locale)
+            desk.form = {name: text for name, text in whole.items() if name != "provenance.quote"}
         return await _form_page(desk, target, fields, names, done=done)
     if do == "resume":
         return await _form_page(desk, target, fields, names)
@@ -155,10 +157,10 @@ def _patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return gone | kept
 
 
-async def _shared_form(desk: Desk, fields: list[FormField], names: Names, same: str) -> dict[str, list[str]]:
+async def _shared(desk: Desk, same: str) -> dict[str, Any]:
+    """Return what a statement has in common with another one of its document."""
     report = await desk.api.get(f"/v1/reports/{quote(same, safe='')}", as_of=None)
-    whole = form_of(fields, {name: report[name] for name in (*SHARED, "provenance", "sensitivity")}, names, desk.locale)
-    return {name: text for name, text in whole.items() if name != "provenance.quote"}
+    return {name: report[name] for name in (*SHARED, "provenance", "sensitivity")}
 
 
 async def _form_page(
