@@ -7,7 +7,7 @@ Digits of any script, codes by their titles, and cells of dates are read. What d
 import json
 import re
 import unicodedata
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from math import isfinite
 from typing import Any
@@ -23,6 +23,8 @@ from app.reports.schemas import ReportIn
 _INTEGER = re.compile(r"([+-]?(?:0|[1-9]\d{0,17}))(\.0)?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:[.,'\u2019\u066c\u00a0\u202f\s]\d{3})+(?:[.,]0{1,2})?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d+[,\u066b]\d+", re.ASCII)
+# A day as spreadsheets count them, from 1927 to 2119.
+_DAY_NUMBER = re.compile(r"[1-7]\d{4}(\.\d+)?", re.ASCII)
 _MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ]00:00:00(\.0+)?", re.ASCII)
 _RANGE = re.compile(r"(\d+)\s*(?:[-\u2013\u2014]|to|\u00e0|a|\u0625\u0644\u0649)\s*(\d+)", re.ASCII)
 _WITH_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d.*", re.ASCII)
@@ -120,6 +122,9 @@ def _date(text: str) -> str:
     text = match[1] if match else text
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", text) and (meant := what_to_write(text)):
         raise ValueError(f"must be a date as year-month-day, or a time with its offset{meant}")
+    if _DAY_NUMBER.fullmatch(text):
+        day = date(1899, 12, 30) + timedelta(days=int(float(text)))
+        raise ValueError(f"must be a date as year-month-day: write {day} if the number is the day of a spreadsheet")
     return text
 
 
