@@ -18,7 +18,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # A day in another form may have a time behind it.
 _DAY = re.compile(r"(\d{1,4})[./\s-](\d{1,2})[./\s-](\d{1,4})(?:\s+(?:[01]?\d|2[0-3]):[0-5]\d(?::\d\d)?)?", re.ASCII)
 _NAMED_DAY = re.compile(r"(?:(\d{1,2})[\s.-]+)?([A-Za-z]{3,9})[\s.,-]+(?:(\d{1,2})[\s.,-]+)?(\d{4})", re.ASCII)
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
 _LOCAL_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ]((?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?)", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)

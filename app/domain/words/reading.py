@@ -13,8 +13,8 @@ from app.domain.words.names import Mention, NameIndex
 from app.domain.words.statements import READ, NotClear, Span, Speaker
 
 MAX_SENTENCE_CHARACTERS = 1000
-# Share of the words of an English text that are usual ones.
-MIN_ENGLISH_SHARE = 0.04
+# Share of the words of an English text that are usual ones; a short one may have none.
+MIN_ENGLISH_SHARE, MIN_WORDS = 0.04, 12
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"\u201d\u2019')\]]{0,3}\s{1,9}(?=[\"\u201c\u2018'(\[]?[A-Z0-9])|\n\s{0,9}?\n|(?<=[\"\u201d])\n")
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Gen|Col|Lt|Maj|Capt|St|Prof|No|approx)|\b[A-Z])\.$")
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
@@ -87,14 +87,29 @@ def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Re
     reading, found = Reading(), names.find(text)
     places = [each for each in found if each.type == "P"]
     only_place = places[0] if len({each.value for each in places}) == 1 and len(places[0].value) == 1 else None
+    read = 0
     for start, end in _sentences(text):
+        _take_back(text[start:end].lower(), reading, read, publisher)
+        read = len(reading.proposals)
         own = [each for each in found if start <= each.start and each.end <= end]
         earlier = only_place if only_place is not None and only_place.start < start else None
         _Sentence(text, (start, end), names, earlier, Speaker(publisher, published_on, (start, end), (start, end))).read(own, reading)
     words = re.findall(r"[^\W\d_]+", text)
-    if not reading.proposals and sum(word.lower() in grammar.USUAL_WORDS for word in words) < len(words) * MIN_ENGLISH_SHARE:
+    is_english = sum(word.lower() in grammar.USUAL_WORDS for word in words) >= len(words) * MIN_ENGLISH_SHARE
+    if not reading.proposals and not is_english and not (reading.unclear and len(words) < MIN_WORDS):
         reading.unclear = [Unclear((0, len(text)), "only English is read")]
     return reading
+
+
+def _take_back(sentence: str, reading: Reading, since: int, publisher: str) -> None:
+    """Mark the statements of the sentence before, those from a position on, as unclear where a sentence denies them or takes them back."""
+    denied, taken_back = grammar.DENIED.search(sentence), grammar.TAKEN_BACK.search(sentence)
+    if not grammar.MEANT.search(sentence) or not (denied or taken_back):
+        return
+    kept = [each for each in reading.proposals[since:] if not taken_back and each.source != publisher]
+    if len(kept) < len(reading.proposals) - since:
+        reading.unclear.append(Unclear(reading.proposals[-1].spans["/provenance/quote"], "it is denied or limited"))
+        reading.proposals[since:] = kept
 
 
 def _sentences(text: str) -> Iterator[Span]:

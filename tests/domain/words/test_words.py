@@ -163,3 +163,11 @@ def test_hidden_characters_are_marked_and_nothing_is_proposed(mark: str) -> None
     reading = read(f"300,{mark}000 people are trapped in {mark}eastern Aleppo.")
     assert not reading.proposals
     assert "hidden characters" in reading.unclear[0].reason
+
+
+def test_short_english_text_is_told_its_own_reason() -> None:
+    """A sentence without usual words is not taken for one of another language."""
+    assert [each.reason for each in read("Water in Taiz ran out on Friday.").unclear] == [
+        "it is not said plainly which supply lasts how long: enter it by hand"
+    ]
+    assert [each.reason for each in read("Environ 300 000 personnes, Eastern Aleppo.").unclear] == ["only English is read"]
