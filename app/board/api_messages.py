@@ -145,6 +145,7 @@ _MESSAGES = (
     _("it speaks of a time that is over, or of a change"),
     _("a caseload or a movement says nothing of how many are there"),
     _("it does not say since when or until when the figure holds"),
+    _("the text says something else of it in another sentence"),
 )
 _PATTERNS = [(each, re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", re.escape(each)), re.DOTALL)) for each in _MESSAGES]
 
