@@ -20,7 +20,7 @@ from app.domain.times import DateOrTime, end_of, rfc3339, start_of, utc_now
 from app.domain.tlp import LABELS
 from app.http.cursors import Cursor
 from app.http.openapi import AMEND_ERRORS, SCOPED_LIST_ERRORS, SCOPED_READ_ERRORS, create_operation, problem_responses
-from app.http.problems import Problem, not_found
+from app.http.problems import Problem, invalid_field, not_found
 from app.http.query_params import Limit, PageCursor
 from app.http.request_body import validated_body
 from app.http.responses import json_response, link_to_next, page_response
@@ -165,6 +165,10 @@ async def list_audit(
         where.append(col(AuditEntry.occurred_at) >= start_of(since))
     await app_state(request).read_audit.flush()
     entries, last = await audit.fetch_audit(database, where, after=AUDIT_CURSOR.decode(cursor), limit=limit)
+    if key is not None and not entries:
+        async with database.read_latest() as connection:
+            if await keys.key_row(connection, key) is None:
+                raise invalid_field("?key", "no such key: send the id of a key in /v1/keys")
     next_cursor = AUDIT_CURSOR.encode(last, 0)
     body = orjson.dumps({"items": entries, "next": next_cursor})
     return json_response(request, body, headers=link_to_next(request, next_cursor), cacheable=False)

@@ -16,12 +16,13 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from app.board.api_messages import English, translate
 from app.board.cards import BAR_DAYS, BAR_PIXELS
 from app.board.code_labels import label_for
 from app.board.drawing.plots import PLOT_BOX
 from app.board.sessions import session_cookie
 from app.http.localization import LANGUAGES, Localization, localization_for
-from app.http.problems import Problem
+from app.http.problems import Problem, invalid_request
 from app.http.state import request_state
 
 HERE = Path(__file__).parent
@@ -77,6 +78,7 @@ def _environment(language: str) -> Environment:
         day=locale.day, date_time=locale.date_time, number=locale.number, label=lambda code, kind="": label_for(code, locale, kind)
     )
     environment.filters["exact"] = Exact
+    environment.tests["english"] = lambda text: isinstance(text, English)
     environment.globals.update(locale=locale, plural=locale.plural, languages=LANGUAGES, digest=DIGEST)
     environment.globals.update(bar_days=BAR_DAYS, bar_pixels=BAR_PIXELS, plot_box=PLOT_BOX)
     return environment
@@ -133,18 +135,19 @@ class PageRoute(APIRoute):
         async def handle_with_pages(request: Request) -> Response:
             try:
                 return await handle(request)
-            except Problem as problem:
+            except Problem as raised:
+                problem = raised
                 if problem.status == 401:
                     return end_session(RedirectResponse(f"{root_path(request)}/sign-in?{_why(request)}", 303), request)
                 kept = {name: value for name, value in problem.headers.items() if name in ("Connection", "Retry-After")}
-                status, details = problem.status, [f"{each.pointer.removeprefix('?')}: {each.detail}" for each in problem.errors]
-                details = details or ([problem.detail] if status in (403, 409) and problem.detail else [])
             except RequestValidationError as error:
-                kept = {}
-                status, details = 422, [f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()]
+                problem, kept = invalid_request(error), {}
             # A site that frames a card shows the problem in the frame.
             framed = request.scope["path"].startswith("/embed/")
-            locale = localization_for(request.query_params.get("lang"))
+            locale, status = localization_for(request.query_params.get("lang")), problem.status
+            said = [(each.pointer.removeprefix("?"), translate(each.detail, locale)) for each in problem.errors]
+            details = [type(each)(f"{name}: {each}") for name, each in said]
+            details = details or ([translate(problem.detail, locale)] if status in (403, 409) and problem.detail else [])
             page = render_page(request, "problem.html", locale, status, framed=framed, details=details)
             page.headers.update(kept)
             return page

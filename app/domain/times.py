@@ -15,9 +15,12 @@ MIN_DAY = date(1900, 1, 1)
 # The time zone in which a day begins first: UTC+14.
 _FIRST_TO_BEGIN = timedelta(hours=14)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_DAY = re.compile(r"(\d{1,4})[./\s-](\d{1,2})[./\s-](\d{1,4})", re.ASCII)
+# A day in another form may have a time behind it.
+_DAY = re.compile(r"(\d{1,4})[./\s-](\d{1,2})[./\s-](\d{1,4})(?:\s+(?:[01]?\d|2[0-3]):[0-5]\d(?::\d\d)?)?", re.ASCII)
+_NAMED_DAY = re.compile(r"(?:(\d{1,2})[\s.-]+)?([A-Za-z]{3,9})[\s.,-]+(?:(\d{1,2})[\s.,-]+)?(\d{4})", re.ASCII)
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
-_LOCAL_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)", re.ASCII)
+_LOCAL_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ]((?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?)", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
@@ -51,6 +54,9 @@ def what_to_write(text: str) -> str:
     if match := _LOCAL_TIME.fullmatch(text):
         day, time_ = match.groups()
         return f": write {day}T{time_}Z if that is UTC, else {day}T{time_} with the offset of the place, such as +03:00, or {day} alone"
+    named = _NAMED_DAY.fullmatch(text)
+    if named and bool(named[1]) != bool(named[3]) and (month := named[2][:3].lower()) in _MONTHS:
+        text = f"{named[4]}-{_MONTHS.index(month) + 1}-{named[1] or named[3]}"
     if (match := _DAY.fullmatch(text) or _DIGITS.fullmatch(text)) is None:
         return ""
     first, second, third = (int(each) for each in match.groups())

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel
 
 from app.domain.folding import fold
+from app.domain.kinds import KINDS
 from app.domain.times import DateOrTime
 from app.http.problems import FieldProblem, invalid, invalid_request, not_found, unknown_name
 
@@ -42,6 +43,9 @@ BoundingBox = Annotated[
     ),
 ]
 
+# Filters by the columns of the rows that they filter.
+_COLUMNS = {**{each.status_field: "status" for each in KINDS.values()}, "recorded_at": "updated_since", "stated_at": "as_of"}
+
 
 def _has_words(text: str) -> str:
     if not fold(text):
@@ -69,7 +73,8 @@ async def reject_unknown_parameters(request: Request) -> None:
     fields, known = _query_fields(request.scope["endpoint"])
     names = [name for name, _ in given]
     unknown = [name for name in dict.fromkeys(names) if name not in known]
-    wrong = [FieldProblem(pointer=f"?{name}", detail=unknown_name("unknown query parameter", name, known)) for name in unknown]
+    meant = {name: _COLUMNS[name] if _COLUMNS.get(name) in known else name for name in unknown}
+    wrong = [FieldProblem(pointer=f"?{name}", detail=unknown_name("unknown query parameter", meant[name], known)) for name in unknown]
     wrong += [FieldProblem(pointer=f"?{name}", detail="must not contain a NUL character") for name, value in given if "\0" in value]
     wrong += [FieldProblem(pointer=f"?{name}", detail="must not be given more than once") for name in known if names.count(name) > 1]
     if wrong:

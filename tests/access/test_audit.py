@@ -67,6 +67,13 @@ async def test_audit_hides_urls_read_above_the_clearance_of_the_admin(
     assert {each["action"] for each in await list_audit(low)} == {"key"}
 
 
+async def test_audit_of_an_unknown_key_is_refused(client: httpx.AsyncClient) -> None:
+    own = (await client.get("/v1/keys")).json()["items"][0]["id"]
+    assert (await client.get(f"/v1/audit?key={own}&since=2999-01-01")).json()["items"] == []
+    answer = await client.get("/v1/audit?key=01900000-0000-7000-8000-000000000000")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "?key")
+
+
 async def test_audit_pages_are_complete_and_in_order(client: httpx.AsyncClient, reference: Reference) -> None:
     for number in range(5):
         assert (await client.post("/v1/reports", json=report(value={"people": number}))).status_code == 201

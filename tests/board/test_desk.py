@@ -9,11 +9,13 @@ import httpx
 import pytest
 
 from app.access.principal import Scope
+from app.board.desk import lookup
 from app.domain.tlp import Label
 from tests.support.factories import Reference, post, report
-from tests.support.fixtures import MakeKey
+from tests.support.fixtures import MakeKey, sqlite_only
 
 SAME_SITE = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
+NO_DAYS = {"in_days_min": None, "in_days_max": None}
 FOOD = {"place": "Old town", "source": "Agency", "stated_at": "28 July 2016", "value.supply": "food", "value.state": "will_run_out"}
 
 
@@ -639,3 +641,50 @@ async def test_judging_takes_the_scope_curate(
     said = await post(client, **report())
     reporter = await sign_in(anonymous, make_key, Scope.READ, Scope.REPORT)
     assert (await reporter.get(f"/desk/indicators/{said['indicator']}/judgement")).status_code == 403
+
+
+async def test_evidence_and_warnings_name_each_other_by_one_rule(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    """Offer what is about the indicator of the warning or of a kind that shows outcomes, never what was stated before it."""
+    warning = await post(client, **report("supply_runout"))
+    delivered = {"stage": "delivered", "on_earliest": None, "planned_for": None}
+    fits = {
+        "ran out": (report("supply_runout", {"state": "ran_out"}, stated_at="2016-08-12"), True),
+        "ran out in a facility": (report("supply_runout", {"state": "ran_out", "scope": "facility"}, stated_at="2016-08-12"), False),
+        "other supply": (report("supply_runout", {"supply": "fuel", "state": "ran_out"} | NO_DAYS, stated_at="2016-08-12"), False),
+        "warns again": (report("supply_runout", stated_at="2016-08-12"), False),
+        "delivered": (report("aid_delivery", delivered, stated_at="2016-08-12"), True),
+        "delivered before": (report("aid_delivery", delivered | {"operation": "convoy-6"}, stated_at="2016-07-20"), False),
+    }
+    made = {name: (await post(client, **body))["id"] for name, (body, _) in fits.items()}
+    page = (await desk.get(f"/desk/reports/{warning['id']}")).text
+    for name, (_, does_fit) in fits.items():
+        offered = f'<option value="{made[name]}">' in page
+        back = f'/desk/reports/{warning["id"]}"' in (await desk.get(f"/desk/reports/{made[name]}?done=recorded")).text
+        assert (offered, back) == (does_fit, does_fit), name
+
+
+@sqlite_only
+async def test_forms_find_a_place_of_a_large_gazetteer(
+    desk: httpx.AsyncClient, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lower the number of records that a page loads, so that few places are a large gazetteer."""
+    monkeypatch.setattr(lookup, "MAX_LISTED", 1)
+    twins = [
+        {"slug": f"hama-{each}", "name": "Hama", "parent": "country", "codes": [{"scheme": "pcode", "code": f"SY9{each}"}]} for each in "ab"
+    ]
+    for place in [*twins, {"slug": "manbij", "name": "Manbij", "parent": "country", "names": {"ar": "\u0645\u0646\u0628\u062c"}}]:
+        await post(client, "/v1/places", **place)
+    fields = FOOD | {"value.runs_out": "in 3 weeks", "do": "preview"}
+    for typed in ("Manbij", "manbij", "\u0645\u0646\u0628\u062c", "Anything (manbij)", "pcode:SY9a", "Hama (hama-b)"):
+        answer = await send(desk, "/desk/statements/supply_runout", fields | {"place": typed})
+        assert answer.status_code == 200, typed
+    for typed, offered in (("Manbji", ["manbij"]), ("Hama", ["hama-a", "hama-b"])):
+        answer = await send(desk, "/desk/statements/supply_runout", fields | {"place": typed})
+        assert answer.status_code == 422
+        assert re.findall(r'value="pick:place=([^"]+)"', answer.text) == offered
+        picked = await send(desk, "/desk/statements/supply_runout", fields | {"place": typed, "do": f"pick:place={offered[-1]}"})
+        assert (picked.status_code, f"({offered[-1]})" in picked.text) == (200, True)
+    page = (await desk.get("/desk/statements/supply_runout")).text
+    assert 'data-more="/desk/records/places"' in page
+    assert page.partition('id="list-places"')[2].partition("</datalist>")[0].count("<option") == 1
+    assert "Manbij (manbij)" in (await desk.get("/desk/records/places?q=manb")).text

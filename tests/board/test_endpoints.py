@@ -77,6 +77,8 @@ async def test_board_prints_level_reasons_and_silence_as_served(filled: httpx.As
     dormant = (await anonymous.get("/", params={"as_of": "2018-01-01"})).text
     assert "last known: critical" in dormant
     assert 'class="level level-dormant"' in dormant
+    assert re.search(r'<a href="(/places/[a-z-]+\?as_of=2016-[0-9-]+)">Go to', dormant) is not None
+    assert "Go to" not in (await anonymous.get("/", params={"as_of": "2016-10-01"})).text
 
 
 @sqlite_only

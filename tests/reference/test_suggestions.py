@@ -98,6 +98,10 @@ async def test_query_and_patch_tell_all_that_is_wrong_at_once(
         assert found.keys() == {"?plaec", "?limit", "?place", "?country"}
         assert found["?plaec"] == "unknown query parameter; the nearest: place"
         assert "oldtown" in found["?place"]
+    # A column of the rows, which the filter `status` filters by.
+    for path, column in (("aid-deliveries", "stage"), ("service-statuses", "state"), ("supply-runouts", "state")):
+        found = problems(await client.get(f"/v1/{path}?{column}=x"))
+        assert found == {f"?{column}": "unknown query parameter; the nearest: status"}
     assert problems(await client.get("/v1/reports?limit=0&source=agancy")).keys() == {"?limit", "?source"}
     # Names are told as the key may see them, and not at all to one that is not valid.
     await reference.add("sources", slug="hidden", name="Hidden", type="ngo", alias="A group")

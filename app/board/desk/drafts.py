@@ -8,9 +8,10 @@ from urllib.parse import quote
 import orjson
 from fastapi import Response
 
+from app.board.api_messages import translate
 from app.board.desk.fields import model_fields
 from app.board.desk.lookup import Names
-from app.board.desk.session import Desk, errors_of
+from app.board.desk.session import MAX_SHOWN, Desk, errors_of
 from app.board.desk.statements import report_words
 from app.board.desk.values import read_form
 from app.domain.kinds import KINDS
@@ -41,7 +42,7 @@ async def article_page(desk: Desk) -> Response:
     filled = read_form(fields, desk.form, names, desk.locale)
     status, reading = (422, {}) if filled.errors else await desk.send("POST", "/v1/drafts/from-text", filled.body)
     if status != 200:
-        errors, problems = errors_of(reading, fields) if reading else (filled.errors, [])
+        errors, problems = errors_of(reading, fields, desk.locale) if reading else (filled.errors, [])
         return await desk.page("article.html", 422, **shown | {"errors": errors, "problems": problems, "choices": filled.choices})
     read = tag_of(orjson.dumps([filled.body, reading]))
     found = set(range(len(reading["drafts"])))
@@ -59,7 +60,9 @@ async def article_page(desk: Desk) -> Response:
         # Another reading is kept by requests of its own.
         desk.form.pop("once", None)
         ticked = ticked if desk.text("read") == read else found
+    names = await desk.names(reading)
     proposals = [shown_draft(each["report"], names, desk) for each in reading["drafts"]]
+    reading["unclear"] = [each | {"reason": translate(each["reason"], desk.locale)} for each in reading["unclear"]]
     unclear = [(text[slice(*each["span"])], each["reason"]) for each in reading["unclear"]]
     shown |= {"pieces": pieces(text, reading), "proposals": proposals, "unclear": unclear, "problems": problems}
     return await desk.page("article.html", 422 if shown["fault"] or problems else 200, **shown, read=read, ticked=ticked)
@@ -79,7 +82,7 @@ async def _keep(desk: Desk, reports: list[tuple[int, dict[str, Any]]]) -> tuple[
         if status == 201:
             added.add(answer["id"])
         else:
-            problems += errors_of(answer, ())[1]
+            problems += errors_of(answer, (), desk.locale)[1]
     # A form that is sent again gets its first answers, though a draft of them may have been decided on since.
     found = [await desk.api.send("GET", f"/v1/drafts/{each}") for each in added]
     if any(each.status_code == 200 and orjson.loads(each.content)["status"] != "proposed" for each in found):
@@ -138,15 +141,15 @@ async def drafts_page(desk: Desk, done: str = "") -> Response:
         faults[draft_id] = fault
         # The same decision on what the page shows next is another request.
         desk.form.pop("once", None)
-    names = await desk.names()
-    waiting = await desk.api.get_all("/v1/drafts", status="proposed", as_of=None)
+    page = await desk.api.get("/v1/drafts", status="proposed", limit=MAX_SHOWN, as_of=None)
+    waiting, is_cut = page["items"], page["next"] is not None
+    names = await desk.names({"items": waiting})
     shown = []
     for each in waiting:
         own = {"draft": each, "etag": f'"{tag_of(orjson.dumps(each))}"', "fault": faults.pop(each["id"], "")}
         shown.append(shown_draft(each["report"], names, desk) | own)
     status, problems = 422 if decision else 200, list(faults.values())
-    translated = {desk.locale.gettext(each) for each in (CHANGED, NO_REASON)}
-    return await desk.page("drafts.html", status, drafts=shown, problems=problems, done=done, translated_errors=translated)
+    return await desk.page("drafts.html", status, drafts=shown, problems=problems, done=done, is_cut=is_cut)
 
 
 async def _decide(desk: Desk, decision: str, path: str) -> str:
@@ -163,4 +166,4 @@ async def _decide(desk: Desk, decision: str, path: str) -> str:
         status, answer = await desk.send("POST", f"{path}/{decision}", {"reason": reason})
     if status == 412:
         return str(desk.locale.gettext(CHANGED))
-    return "" if status in (200, 201) else "; ".join(errors_of(answer, ())[1])
+    return "" if status in (200, 201) else "; ".join(errors_of(answer, (), desk.locale)[1])

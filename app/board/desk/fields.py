@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from app.board.code_labels import label_for
+from app.board.desk.lookup import COLLECTIONS
 from app.board.desk.messages import DESK_LABELS
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
@@ -20,8 +21,6 @@ from app.reports.schemas import Provenance, ReportIn
 NONE_OF_THESE = "none_of_these"
 # How a field with days is made: `first`, `last`, `one`, `days_min`, `days_max`, `imminence` and `words` name members of the model.
 Members = Mapping[str, str]
-COLLECTIONS = {"place": "places", "source": "sources", "route": "routes", "via": "sources", "origin": "sources", "parent": "places"}
-COLLECTIONS |= {"successor_of": "places", "publisher": "sources"}
 _DAYS = frozenset({"observed_from", "observed_to", "valid_from", "valid_to", "valid_until", "since"})
 _LONG = frozenset({"quote", "reason", "reasons", "alternatives", "text", "geometry", "codes", "names"})
 _MORE = frozenset({"origin", "method", "language", "licence", "title", "observed_from", "observed_to", "relays"})

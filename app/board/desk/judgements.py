@@ -24,7 +24,7 @@ async def judgement_page(desk: Desk, indicator_id: str, done: str = "") -> Respo
         raise Problem(403, NO_CURATE, kind="scope")
     path, do, locale = f"/desk/indicators/{indicator_id}/judgement", desk.text("do"), desk.locale
     indicator = await desk.api.get(f"/v1/indicators/{indicator_id}", as_of=None)
-    standing, names = indicator["judgement"], await desk.names()
+    standing, names = indicator["judgement"], await desk.names(indicator)
     fields = _fields(desk, indicator)
     errors: dict[str, str] = {}
     problems: list[str] = []
@@ -45,7 +45,7 @@ async def judgement_page(desk: Desk, indicator_id: str, done: str = "") -> Respo
             if status == 201:
                 at_hand = do if do in ("correction", "retraction") else "recorded"
                 return desk.redirect(path, done="recorded_above" if is_above(desk, answer) else at_hand)
-            errors, problems = errors_of(answer, fields)
+            errors, problems = errors_of(answer, fields, locale)
     return await desk.page(
         "judgement.html",
         422 if errors or problems else 200,

@@ -2,36 +2,67 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rapidfuzz import process
 
 from app.board.api_client import Document, InProcessApiClient
+from app.domain.folding import fold
 
 ALL = ("places", "sources", "routes")
+COLLECTIONS = {"place": "places", "source": "sources", "route": "routes", "via": "sources", "origin": "sources", "parent": "places"}
+COLLECTIONS |= {"successor_of": "places", "publisher": "sources"}
 MAX_NEAR, MIN_SIMILARITY_PERCENT = 5, 60
+# Records of a larger collection are looked up by what was typed.
+MAX_LISTED, MIN_WORD_LETTERS = 500, 3
 _SLUG_IN_BRACKETS = re.compile(r"\(([a-z0-9-]{1,64})\)$")
+_SLUG = re.compile(r"(?:^|\()([a-z0-9-]{1,64})\)?$")
 
 
 class Names:
-    """The places, sources and routes that the reader sees, with their names."""
+    """Places, sources and routes that the reader sees, with their names: all of a small collection, else those that a page names."""
 
-    def __init__(self, records: dict[str, dict[str, Document]], language: str) -> None:
-        self._records, self._language = records, language
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._records: dict[str, dict[str, Document]] = {}
         # The slugs with each spelling, by collection.
         self._spellings: dict[str, dict[str, set[str]]] = {}
-        for collection, of in records.items():
-            known = self._spellings.setdefault(collection, {})
-            for slug, each in of.items():
-                for spelling in _spellings(each):
-                    known.setdefault(spelling.casefold(), set()).add(slug)
+        self._partial: set[str] = set()
 
     @classmethod
-    async def load(cls, api: InProcessApiClient, language: str, collections: Sequence[str] = ALL) -> "Names":
-        """Load the records of some collections."""
-        found = await asyncio.gather(*(api.get_all(f"/v1/{each}", as_of=None, lang=None) for each in collections))
-        return cls({name: {each["slug"]: each for each in of} for name, of in zip(collections, found, strict=True)}, language)
+    async def load(cls, api: InProcessApiClient, language: str, collections: Iterable[str], pages: Iterable[Any]) -> "Names":
+        """Load the records of some collections; of a large one, its first, and those that records or forms (`pages`) name."""
+        names, wanted = cls(language), {each for page in pages for each in _named_in(page)}
+        await asyncio.gather(*(names._load(api, each, {text for of, text in wanted if of == each}) for each in collections))
+        return names
+
+    async def _load(self, api: InProcessApiClient, collection: str, wanted: set[str]) -> None:
+        page = await api.get(path := f"/v1/{collection}", limit=MAX_LISTED, as_of=None, lang=None)
+        self._add(collection, page["items"])
+        if page["next"] is None:
+            return
+        self._partial.add(collection)
+        slugs = {match[1] for text in wanted if (match := _SLUG.search(text))} - self._records[collection].keys()
+        self._add(collection, (await api.records_by_slug(collection, slugs)).values())
+        for text in wanted:
+            # Without a record of this name, those with words that begin alike.
+            for query in (text.rpartition(":")[2], *(word[:MIN_WORD_LETTERS] for word in fold(text).split())):
+                if len(fold(query)) >= MIN_WORD_LETTERS:
+                    self._add(collection, (await api.get(path, q=query[:100], limit=1000, as_of=None, lang=None))["items"])
+                if self.find(collection, text):
+                    break
+
+    def _add(self, collection: str, records: Iterable[Document]) -> None:
+        of, known = self._records.setdefault(collection, {}), self._spellings.setdefault(collection, {})
+        for each in records:
+            of[each["slug"]] = each
+            for spelling in _spellings(each):
+                known.setdefault(spelling.casefold(), set()).add(each["slug"])
+
+    def is_partial(self, collection: str) -> bool:
+        """Tell whether a collection is too large to be loaded whole."""
+        return collection in self._partial
 
     def find(self, collection: str, text: str) -> list[str]:
         """Return the slugs that a text may mean: the one it is, or names in brackets, else all records with this name or code."""
@@ -54,7 +85,8 @@ class Names:
         if record is None:
             return slug
         name = self.name(collection, slug)
-        return name if self.find(collection, name) == [slug] and not re.search("[,;]", name) else f"{re.sub('[,;]', '', name)} ({slug})"
+        is_unique = collection not in self._partial and self.find(collection, name) == [slug]
+        return name if is_unique and not re.search("[,;]", name) else f"{re.sub('[,;]', '', name)} ({slug})"
 
     def listed(self, collection: str) -> list[tuple[str, str]]:
         """Return what to type for each record, and its slug."""
@@ -64,6 +96,17 @@ class Names:
         """Return the name of a record; its slug for one that is not seen."""
         record = self._records.get(collection, {}).get(slug, {"name": slug, "names": {}})
         return str(record["names"].get(self._language, record["name"]))
+
+
+def _named_in(page: Any) -> Iterator[tuple[str, str]]:
+    """Yield the collection and text of each place, source and route that a record or a form names."""
+    for name, value in page.items() if isinstance(page, Mapping) else ():
+        texts = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str) and each.strip()]
+        if collection := COLLECTIONS.get(name.rpartition(".")[2]):
+            yield from ((collection, text.strip()) for text in {*texts, *split_list(texts)})
+        elif not texts:
+            for each in value if isinstance(value, list) else [value]:
+                yield from _named_in(each)
 
 
 def _spellings(record: dict[str, Any]) -> set[str]:

@@ -109,6 +109,8 @@ DESK_LABELS = {
     "status_standing": gettext_noop("stands"),
     "status_superseded": gettext_noop("corrected"),
     "status_retracted": gettext_noop("withdrawn"),
+    "status_confirmed": gettext_noop("confirmed"),
+    "status_rejected": gettext_noop("rejected"),
     "done_recorded": gettext_noop("Recorded."),
     "done_existing": gettext_noop("This statement stood already; nothing was added."),
     "done_correction": gettext_noop("Corrected"),

@@ -12,6 +12,7 @@ from fastapi import Response
 from app.board.desk.fields import FormField, model_fields
 from app.board.desk.session import ADD, TITLES, Desk, errors_of
 from app.board.desk.values import form_of, read_form
+from app.domain.folding import fold
 from app.http.problems import not_found
 from app.reference.schemas import SCHEMAS
 
@@ -33,10 +34,13 @@ async def records_page(desk: Desk, collection: str, search: str, done: str = "")
     """Show the records of a collection, those with a text in their names first."""
     if collection not in TITLES:
         raise not_found("collection")
-    names = await desk.names([collection])
-    listed = names.listed(collection)
-    found = names.find(collection, search) or names.near(collection, search) if search else []
-    known = [(label, slug) for label, slug in listed if not search or slug in found or search.casefold() in f"{label} {slug}".casefold()]
+    names = await desk.names({collection.removesuffix("s"): search}, collections=[collection])
+    known, is_partial = names.listed(collection), names.is_partial(collection)
+    if search:
+        found = names.find(collection, search) or names.near(collection, search)
+        named = await desk.api.get(f"/v1/{collection}", q=search, limit=MAX_LISTED + 1, as_of=None) if fold(search) else {"items": []}
+        slugs = dict.fromkeys([*(each["slug"] for each in named["items"]), *found])
+        known, is_partial = [(names.label(collection, slug), slug) for slug in slugs], False
     context: dict[str, Any] = {
         "collection": collection,
         "title": TITLES[collection],
@@ -44,14 +48,14 @@ async def records_page(desk: Desk, collection: str, search: str, done: str = "")
         "search": search,
         "done": done,
     }
-    return await desk.page("records.html", records=known[:MAX_LISTED], total=len(known), **context)
+    return await desk.page("records.html", records=known[:MAX_LISTED], is_cut=is_partial or len(known) > MAX_LISTED, **context)
 
 
 async def record_page(desk: Desk, collection: str, slug: str = "", done: str = "") -> Response:
     """Show the form of a record, a new one without a slug; with what it says, record it."""
     fields = record_fields(collection, desk, is_new=not slug)
-    names = await desk.names()
     record, etag = await _record(desk, collection, slug) if slug else ({}, "")
+    names = await desk.names(record)
     if not desk.text("do"):
         desk.form |= form_of(fields, record, names, desk.locale) | ({"etag": [etag]} if slug else {})
         return await _page(desk, collection, slug, fields, names, done=done)
@@ -68,7 +72,7 @@ async def record_page(desk: Desk, collection: str, slug: str = "", done: str = "
         path = f"/v1/{collection}" + (f"/{slug}" if slug else "")
         status, answer = await desk.send("PATCH" if slug else "POST", path, body, **({"If-Match": desk.text("etag")} if slug else {}))
     if status not in (200, 201):
-        errors, problems = errors_of(answer, fields) if answer else ({}, [])
+        errors, problems = errors_of(answer, fields, desk.locale) if answer else ({}, [])
         desk.form.pop("once", None)
         return await _page(
             desk, collection, slug, fields, names, 422, errors={**errors, **filled.errors}, problems=problems, choices=filled.choices
@@ -77,7 +81,7 @@ async def record_page(desk: Desk, collection: str, slug: str = "", done: str = "
         desk.form = {**parse_qs(desk.text("back"), keep_blank_values=True), "token": [desk.token]}
         name = desk.form.pop("fill", [""])[0]
         if name:
-            names = await desk.names()
+            names = await desk.names({collection.removesuffix("s"): answer["slug"]})
             listed = [each for each in re.split(r"\s*,\s*", desk.text(name)) if each and len(names.find(collection, each)) == 1]
             keep = listed if name.endswith(".via") else []
             desk.form[name] = [", ".join([*keep, names.label(collection, answer["slug"])])]

@@ -1,5 +1,6 @@
 """The page of one statement: who entered it, what it says, and what can be done with it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import Response
@@ -7,13 +8,12 @@ from fastapi import Response
 from app.access.principal import Scope
 from app.board.code_labels import label_for
 from app.board.desk.lookup import Names
-from app.board.desk.session import Desk, errors_of
+from app.board.desk.session import MAX_SHOWN, Desk, errors_of
 from app.board.desk.statements import report_words
 from app.board.desk.values import INCOMPLETE_OUTCOME
 from app.board.value_text import credit_text
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import Kind
-from app.domain.times import utc_now
+from app.domain.times import DATE_LENGTH, utc_now
 from app.http.problems import not_found
 from app.reports.schemas import WarningOutcome
 
@@ -21,12 +21,12 @@ from app.reports.schemas import WarningOutcome
 async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
     """Show a statement; with a form, withdraw it, undo that, or record the outcome of a warning."""
     report = await desk.api.get(f"/v1/reports/{report_id}", as_of=None)
-    names, do, problems = await desk.names(), desk.text("do"), []
-    kind, locale = KINDS[report["kind"]], desk.locale
+    names, do, problems = await desk.names(report), desk.text("do"), []
+    locale = desk.locale
     if do in ("retraction", "reinstatement", "outcome"):
         reason = {"reason": desk.text("reason")}
         if do == "outcome" and not all(desk.text(name) for name in ("outcome", "report", "reason")):
-            status, answer = 422, {"title": locale.gettext(INCOMPLETE_OUTCOME)}
+            status, answer = 422, {"title": INCOMPLETE_OUTCOME}
         elif do == "outcome":
             sent = {"outcome": desk.text("outcome"), "report": desk.text("report")} | reason
             status, answer = await desk.send("POST", f"/v1/indicators/{report['indicator']}/outcome", sent)
@@ -34,15 +34,15 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
             status, answer = await desk.send("POST", f"/v1/reports/{report_id}/{do}", reason)
         if status in (200, 201):
             return desk.redirect(f"/desk/reports/{report_id}", done=do)
-        errors, others = errors_of(answer, ())
+        errors, others = errors_of(answer, (), locale)
         problems = [*errors.values(), *others]
     elif do:
         raise not_found("action")
     is_own = desk.caller.organisation == report["recorded_by"] or desk.may(Scope.CURATE)
-    warns = kind.has_outcome and kind.warns(kind.value_model.model_validate(report["value"]))
+    warns = _warns(report)
     evidence, outcome = [], ""
     if warns:
-        evidence = await _evidence(desk, names, report, kind)
+        evidence = await _evidence(desk, names, report)
         indicator = await desk.api.get(f"/v1/indicators/{report['indicator']}", as_of=None)
         outcome = (indicator["value"] or {}).get("outcome") or ""
     is_closed = outcome not in ("", "pending")
@@ -68,39 +68,44 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
     )
 
 
-async def _evidence(desk: Desk, names: Names, report: Any, kind: Kind[Any]) -> list[tuple[str, str]]:
-    """Return the statements on the same subject that may show the outcome of a warning and do not only warn, newest first."""
-    listed = await desk.api.get_all("/v1/reports", place=report["place"], status="standing", as_of=None)
-    subject = report["value"][kind.filter_field]
-    about = [
-        each
-        for each in listed
-        if each["kind"] in kind.evidence_kinds
-        or (
-            each["kind"] == kind.name
-            and each["value"][kind.filter_field] == subject
-            and not kind.warns(kind.value_model.model_validate(each["value"]))
-        )
-    ]
-    shown = [report_words(each, names, desk.locale) for each in reversed(about)]
+async def _evidence(desk: Desk, names: Names, warning: Any) -> list[tuple[str, str]]:
+    """Return the standing statements that may show the outcome of a warning, newest first."""
+    listed = await _related(desk, warning, KINDS[warning["kind"]].evidence_kinds)
+    shown = [report_words(each, names, desk.locale) for each in listed if _may_show(each, warning)]
     return [(each["report"]["id"], credit_text(each["text"], each["source"], each["report"]["stated_at"], desk.locale)) for each in shown]
 
 
 async def _warnings(desk: Desk, names: Names, report: Any) -> list[tuple[str, str]]:
     """Return the standing warnings whose outcome a statement may show, newest first."""
-    listed = await desk.api.get_all("/v1/reports", place=report["place"], status="standing", as_of=None)
-    found = []
-    for each in reversed(listed):
-        kind = KINDS[each["kind"]]
-        is_evidence = each["indicator"] == report["indicator"] or report["kind"] in kind.evidence_kinds
-        if is_evidence and kind.has_outcome and kind.warns(kind.value_model.model_validate(each["value"])):
-            found.append((each["id"], report_words(each, names, desk.locale)["text"]))
-    return found
+    listed = await _related(desk, report, [each.name for each in KINDS.values() if report["kind"] in each.evidence_kinds])
+    found = [each for each in listed if _warns(each) and _may_show(report, each)]
+    return [(each["id"], report_words(each, names, desk.locale)["text"]) for each in found]
+
+
+def _may_show(report: Any, warning: Any) -> bool:
+    """Tell whether a statement at the place of a warning, not before it, shows its outcome: by its kind, or as more than a warning."""
+    is_other_kind = report["kind"] in KINDS[warning["kind"]].evidence_kinds
+    is_fact = report["indicator"] == warning["indicator"] and not _warns(report)
+    return (is_other_kind or is_fact) and report["stated_at"][:DATE_LENGTH] >= warning["stated_at"][:DATE_LENGTH]
+
+
+def _warns(report: Any) -> bool:
+    kind = KINDS[report["kind"]]
+    return kind.has_outcome and kind.warns(kind.value_model.model_validate(report["value"]))
+
+
+async def _related(desk: Desk, report: Any, kinds: Iterable[str]) -> list[Any]:
+    """Return the standing statements on the indicator of a statement, and those of some kinds on its place, the last recorded first."""
+    queries = [{"indicator": report["indicator"]}, *({"place": report["place"], "kind": each} for each in kinds)]
+    found = [each for query in queries for each in await desk.api.get_all("/v1/reports", status="standing", as_of=None, **query)]
+    return sorted(found, key=lambda each: each["seq"], reverse=True)
 
 
 async def today_page(desk: Desk) -> Response:
     """Show what the organisation of the key entered today, newest first."""
     listed = await desk.api.get_all("/v1/reports", updated_since=utc_now().date().isoformat(), as_of=None)
     own = [each for each in listed if desk.caller.organisation in (each["recorded_by"], each["drafted_by"])]
-    names = await desk.names()
-    return await desk.page("today.html", entries=[report_words(each, names, desk.locale) for each in reversed(own)])
+    shown = own[: -MAX_SHOWN - 1 : -1]
+    names = await desk.names({"items": shown})
+    entries = [report_words(each, names, desk.locale) for each in shown]
+    return await desk.page("today.html", entries=entries, is_cut=len(own) > len(shown))

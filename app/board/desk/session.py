@@ -16,10 +16,10 @@ from fastapi.responses import RedirectResponse
 from app.access.dependencies import CallerDep
 from app.access.principal import Principal, Scope
 from app.board.api_client import Document, InProcessApiClient
+from app.board.api_messages import English, translate
 from app.board.code_labels import label_for
 from app.board.desk.fields import FormField, field_label
 from app.board.desk.lookup import ALL, Names
-from app.board.desk.values import MESSAGES
 from app.board.rendering import NOT_STORED, LocalizationDep, draw, render_page, root_path
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import gettext_noop
@@ -32,6 +32,8 @@ TITLES = {"places": gettext_noop("Places"), "sources": gettext_noop("Sources"), 
 ADD = {"places": gettext_noop("Add a place"), "sources": gettext_noop("Add a source"), "routes": gettext_noop("Add a route")}
 # An article of 50,000 characters, percent-encoded twice: once in a form, and once beside the form of what it lacked.
 MAX_FORM_BYTES = 3_000_000
+# Drafts or entries of a page.
+MAX_SHOWN = 100
 ANOTHER_SITE = gettext_noop("This form was sent by another site.")
 OLD_FORM = gettext_noop("This form belongs to an earlier session. Go back, reload the page and send it again.")
 REFILLED_FORM = gettext_noop("You signed in again after you opened this form. Look at it and send it again.")
@@ -80,9 +82,11 @@ class Desk:
         """Tell whether the key has a scope."""
         return scope in self.caller.scopes
 
-    async def names(self, collections: Iterable[str] = ALL) -> Names:
-        """Return the records that the reader sees."""
-        return await Names.load(self.api, self.locale.language, sorted(set(collections)))
+    async def names(self, *records: Any, collections: Iterable[str] = ALL) -> Names:
+        """Return the names of places, sources and routes, those that the form and other records name among them."""
+        _, _, picked = self.text("do").partition("pick:")
+        name, _, slug = picked.partition("=")
+        return await Names.load(self.api, self.locale.language, collections, [self.form, {name: slug}, *records])
 
     async def send(self, method: str, path: str, body: Any = None, *, part: str = "", **headers: str) -> tuple[int, Document]:
         """Send a request of the form to the API, or one `part` of it; a form that is sent twice is executed once."""
@@ -103,7 +107,6 @@ class Desk:
         shared |= {"may_report": self.may(Scope.REPORT), "form": self.form, "errors": {}, "choices": {}, "problems": [], "names": None}
         shared |= {"kinds": [(name, label_for(name, self.locale, name)) for name in KINDS], "done": ""}
         shared |= {"field_label": field_label, "collections": [(each, TITLES[each], ADD[each]) for each in TITLES]}
-        shared |= {"translated_errors": {self.locale.gettext(each) for each in (*MESSAGES, REFILLED_FORM)}}
         shared |= {"head": await self.api.get("/v1/ledger/head", as_of=None), "signed_in": True, "fields": [], "back": self.text("back")}
         if self.is_old:
             status, context["problems"] = 403, [self.locale.gettext(REFILLED_FORM)]
@@ -142,8 +145,8 @@ async def open_desk(request: Request, caller: CallerDep, locale: LocalizationDep
 DeskDep = Annotated[Desk, Depends(open_desk)]
 
 
-def errors_of(problem: Mapping[str, Any], fields: Iterable[FormField]) -> tuple[dict[str, str], list[str]]:
-    """Return what the API says is wrong: by field, and what belongs to no field of the form."""
+def errors_of(problem: Mapping[str, Any], fields: Iterable[FormField], locale: Localization) -> tuple[dict[str, str], list[str]]:
+    """Return what the API says is wrong, in the language of the page: by field, and what belongs to no field of the form."""
     fields = list(fields)
     by_name = {name: each.name for each in fields for name in each.names()}
     labels = {name.rpartition(".")[2]: each.label for each in fields for name in each.names()}
@@ -155,14 +158,17 @@ def errors_of(problem: Mapping[str, Any], fields: Iterable[FormField]) -> tuple[
             parts.pop()
         name = by_name.get(".".join(parts))
         if name is None or name in errors:
-            others.append(_plain(f"{each['pointer'].strip('/')}: {each['detail']}", labels))
+            said, at = _plain(each["detail"], labels, locale), each["pointer"].rpartition("/")[2]
+            others.append(type(said)(f"{labels.get(at) or field_label(at, locale)}: {said}") if at else said)
         else:
-            errors[name] = _plain(each["detail"], labels)
-    return errors, others or ([] if errors else [_plain(problem.get("detail") or problem["title"], labels)])
+            errors[name] = _plain(each["detail"], labels, locale)
+    return errors, others or ([] if errors else [_plain(problem.get("detail") or problem["title"], labels, locale)])
 
 
-def _plain(text: str, labels: Mapping[str, str]) -> str:
+def _plain(text: str, labels: Mapping[str, str], locale: Localization) -> str:
     """Return a message of the API in the words of a form: labels in place of names of fields, and no words of the protocol."""
-    for words, plain in _PLAIN.items():
-        text = text.replace(words, plain)
-    return _FIELD_NAME.sub(lambda match: f"\u201c{labels[match[0]]}\u201d" if match[0] in labels else match[0], text)
+    said = plain = translate(text, locale, labels)
+    for words, replacement in _PLAIN.items():
+        plain = plain.replace(words, replacement)
+    plain = _FIELD_NAME.sub(lambda match: f"\u201c{labels[match[0]]}\u201d" if match[0] in labels else match[0], plain)
+    return English(plain) if isinstance(said, English) else plain

@@ -48,7 +48,8 @@ def new_target(kind: str) -> Target:
 
 async def statement_page(desk: Desk, target: Target, same: str = "", done: str = "") -> Response:
     """Show the form, filled in with what a statement has in common with the `same` one; with what it says, look at it or send it."""
-    fields, names = report_fields(target.kind, desk.locale), await desk.names()
+    shared = await _shared(desk, same) if same and not desk.text("do") else {}
+    fields, names = report_fields(target.kind, desk.locale), await desk.names(target.record, shared)
     if target.corrects is not None:
         label = desk.locale.gettext("Why it is corrected")
         fields = [*fields, FormField("reason", "long", label, required=True)]
@@ -56,7 +57,8 @@ async def statement_page(desk: Desk, target: Target, same: str = "", done: str =
     if not do:
         desk.form = form_of(fields, target.record, names, desk.locale)
         if same:
-            desk.form = await _shared_form(desk, fields, names, same)
+            whole = form_of(fields, shared, names, desk.locale)
+            desk.form = {name: text for name, text in whole.items() if name != "provenance.quote"}
         return await _form_page(desk, target, fields, names, done=done)
     if do == "resume":
         return await _form_page(desk, target, fields, names)
@@ -73,13 +75,13 @@ async def statement_page(desk: Desk, target: Target, same: str = "", done: str =
     status, preview = await desk.send("POST", path, {name: each for name, each in body.items() if name != "reason"})
     problems: list[str] = []
     if status == 422:
-        errors, problems = errors_of(preview, fields)
+        errors, problems = errors_of(preview, fields, desk.locale)
         filled.errors = {**{name: text for name, text in errors.items() if name not in filled.errors}, **filled.errors}
         # Beside errors at fields, an error without a field mostly follows from them.
         problems = [] if filled.errors else problems
         filled.errors = {name: filled.errors[name] for name in [each.name for each in fields] if name in filled.errors}
     elif status != 200:
-        problems = [preview.get("detail") or preview["title"]]
+        problems = errors_of(preview, fields, desk.locale)[1]
     if filled.errors or problems:
         return await _form_page(desk, target, fields, names, filled, problems=problems, status=422)
     if do in ("send", "next", "draft"):
@@ -114,7 +116,7 @@ async def _send(desk: Desk, target: Target, fields: list[FormField], names: Name
     else:
         status, done = await desk.send("POST", "/v1/drafts" if desk.text("do") == "draft" else "/v1/reports", body)
     if status not in (200, 201):
-        errors, problems = errors_of(done, fields)
+        errors, problems = errors_of(done, fields, desk.locale)
         filled.errors |= errors
         return await _form_page(desk, target, fields, names, filled, problems=problems, status=422)
     if target.draft is not None or desk.text("do") == "draft":
@@ -155,10 +157,10 @@ def _patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return gone | kept
 
 
-async def _shared_form(desk: Desk, fields: list[FormField], names: Names, same: str) -> dict[str, list[str]]:
+async def _shared(desk: Desk, same: str) -> dict[str, Any]:
+    """Return what a statement has in common with another one of its document."""
     report = await desk.api.get(f"/v1/reports/{quote(same, safe='')}", as_of=None)
-    whole = form_of(fields, {name: report[name] for name in (*SHARED, "provenance", "sensitivity")}, names, desk.locale)
-    return {name: text for name, text in whole.items() if name != "provenance.quote"}
+    return {name: report[name] for name in (*SHARED, "provenance", "sensitivity")}
 
 
 async def _form_page(

@@ -30,20 +30,6 @@ UNKNOWN_RECORD = gettext_noop("There is no record with this name: choose one of 
 SEVERAL_RECORDS = gettext_noop("Several records have this name. Choose one.")
 NOBODY_OR_OTHERS = gettext_noop("Tick either this or others, not both.")
 INCOMPLETE_OUTCOME = gettext_noop("Choose the outcome and the statement that shows it, and write why.")
-MESSAGES = (
-    INCOMPLETE_OUTCOME,
-    ONE_DAY,
-    PAST_DAY,
-    NOBODY_OR_OTHERS,
-    UNCLEAR_DAY,
-    UNCLEAR_TIME,
-    UNCLEAR_NUMBER,
-    UNCLEAR_PAIRS,
-    UNCLEAR_POSITION,
-    MISSING,
-    UNKNOWN_RECORD,
-    SEVERAL_RECORDS,
-)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,9 @@ def _only_iso_day(value: object) -> object:
         raise ValueError(f"must be {MIN_DAY} or later, such as 2016-07-28")
     if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
         return value
-    raise ValueError(f"must be a date such as 2016-07-28{what_to_write(value[:10]) if isinstance(value, str) else ''}")
+    raise ValueError(
+        f"must be a date such as 2016-07-28{what_to_write(re.split(r'[Tt ][0-9]+:', value)[0]) if isinstance(value, str) else ''}"
+    )
 
 
 Day = Annotated[date, BeforeValidator(_only_iso_day)]

@@ -13,10 +13,12 @@ from app.domain.words.names import Mention, NameIndex
 from app.domain.words.statements import READ, NotClear, Span, Speaker
 
 MAX_SENTENCE_CHARACTERS = 1000
-# Share of the words of an English text that are usual ones.
-MIN_ENGLISH_SHARE = 0.04
+# Share of the words of an English text that are usual ones; a short one may have none.
+MIN_ENGLISH_SHARE, MIN_WORDS = 0.04, 12
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"\u201d\u2019')\]]{0,3}\s{1,9}(?=[\"\u201c\u2018'(\[]?[A-Z0-9])|\n\s{0,9}?\n|(?<=[\"\u201d])\n")
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Gen|Col|Lt|Maj|Capt|St|Prof|No|approx)|\b[A-Z])\.$")
+# A list in lines, and a word that the end of a line divides.
+_ITEM, _DIVIDED = re.compile(r"[-*\u2022\u00b7\u25aa\u2013] "), re.compile(r"(?<=[a-z])-\r?\n(?=[a-z])")
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 
 
@@ -71,30 +73,81 @@ def _join_lines(text: str) -> tuple[str, list[int]]:
 
     Digits keep what is between them: 300 and 000 on two lines may be two numbers.
     """
-    parts, at = list[str](), list[int]()
+    parts, at, items = list[str](), list[int](), _items(text)
     for match in re.finditer(r"\s+|\S+", text):
         part, (start, end) = match[0], match.span()
+        if start in items or (start - 1 in items and part.isspace()):
+            continue
+        if part in ("\n", "\r\n") and start and _DIVIDED.match(text, start - 1):
+            parts[-1] = parts[-1][:-1]
+            at.pop()
+            continue
         if part.isspace() and not (text[max(0, start - 1) : start].isdecimal() and text[end : end + 1].isdecimal()):
             ends_quote = text[max(0, start - 2) : start].endswith(('"', "\u201d")) and text[start - 2 : start - 1] != ","
             ends_line = "\n" in part and ends_quote and not text[end : end + 1].islower()
-            part = "\n\n" if part.count("\n") > 1 else "\n" if ends_line else " "
+            part = "\n\n" if part.count("\n") > 1 or end in items else "\n" if ends_line else " "
         parts.append(part)
         at.extend(range(start, start + len(part)))
     return "".join(parts), [*at, len(text)]
+
+
+def _items(text: str) -> set[int]:
+    """Return where the items of lists begin that state something on their own: not below "The UN said:" or a title."""
+    found, at, leads, is_open = set[int](), 0, "", True
+    for line in text.splitlines(keepends=True):
+        words = line.strip()
+        if _ITEM.match(words):
+            found |= {at + line.index(words)} if is_open else set()
+        elif words:
+            leads, is_open = words, False
+        else:
+            is_open = is_open or not leads.endswith(":")
+        at += len(line)
+    return found
 
 
 def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Reading:
     reading, found = Reading(), names.find(text)
     places = [each for each in found if each.type == "P"]
     only_place = places[0] if len({each.value for each in places}) == 1 and len(places[0].value) == 1 else None
+    read = 0
     for start, end in _sentences(text):
+        _take_back(text[start:end].lower(), reading, read, publisher)
+        read = len(reading.proposals)
         own = [each for each in found if start <= each.start and each.end <= end]
         earlier = only_place if only_place is not None and only_place.start < start else None
         _Sentence(text, (start, end), names, earlier, Speaker(publisher, published_on, (start, end), (start, end))).read(own, reading)
+    _keep_one(reading)
     words = re.findall(r"[^\W\d_]+", text)
-    if not reading.proposals and sum(word.lower() in grammar.USUAL_WORDS for word in words) < len(words) * MIN_ENGLISH_SHARE:
+    is_english = sum(word.lower() in grammar.USUAL_WORDS for word in words) >= len(words) * MIN_ENGLISH_SHARE
+    if not reading.proposals and not is_english and not (reading.unclear and len(words) < MIN_WORDS):
         reading.unclear = [Unclear((0, len(text)), "only English is read")]
     return reading
+
+
+def _take_back(sentence: str, reading: Reading, since: int, publisher: str) -> None:
+    """Mark the statements of the sentence before, those from a position on, as unclear where a sentence denies them or takes them back."""
+    denied, taken_back = grammar.DENIED.search(sentence), grammar.TAKEN_BACK.search(sentence)
+    if not grammar.MEANT.search(sentence) or not (denied or taken_back):
+        return
+    kept = [each for each in reading.proposals[since:] if not taken_back and each.source != publisher]
+    if len(kept) < len(reading.proposals) - since:
+        reading.unclear.append(Unclear(reading.proposals[-1].spans["/provenance/quote"], "it is denied or limited"))
+        reading.proposals[since:] = kept
+
+
+def _keep_one(reading: Reading) -> None:
+    """Keep the first of statements that say the same; mark all that say different things of one subject, as of one source and day."""
+    said: dict[Any, list[Proposal]] = {}
+    for each in reading.proposals:
+        subject = next(each.value[name] for name in ("concept", "supply", "route") if name in each.value)
+        said.setdefault((each.kind, each.place, each.source, each.stated_on, subject), []).append(each)
+    reading.proposals = [same[0] for same in said.values() if all(each.value == same[0].value for each in same)]
+    differing = [each for same in said.values() if any(each.value != same[0].value for each in same) for each in same]
+    reading.unclear += [
+        Unclear(each.spans["/provenance/quote"], "the text says something else of it in another sentence") for each in differing
+    ]
+    reading.unclear.sort(key=lambda each: each.span)
 
 
 def _sentences(text: str) -> Iterator[Span]:

@@ -7,7 +7,7 @@ Digits of any script, codes by their titles, and cells of dates are read. What d
 import json
 import re
 import unicodedata
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from math import isfinite
 from typing import Any
@@ -23,7 +23,13 @@ from app.reports.schemas import ReportIn
 _INTEGER = re.compile(r"([+-]?(?:0|[1-9]\d{0,17}))(\.0)?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:[.,'\u2019\u066c\u00a0\u202f\s]\d{3})+(?:[.,]0{1,2})?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d+[,\u066b]\d+", re.ASCII)
+# A day as spreadsheets count them, from 1927 to 2119.
+_DAY_NUMBER = re.compile(r"[1-7]\d{4}(\.\d+)?", re.ASCII)
 _MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ]00:00:00(\.0+)?", re.ASCII)
+_RANGE = re.compile(r"(\d+)\s*(?:[-\u2013\u2014]|to|\u00e0|a|\u0625\u0644\u0649)\s*(\d+)", re.ASCII)
+_WITH_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d.*", re.ASCII)
+# What programs and people write in cells without a value; those that name a record are looked up.
+_EMPTY = frozenset({"nan", "NaN", "NaT", "<NA>", "None", "NULL", "null", "n/a", "N/A", "-", "\u2013", "\u2014"})
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # Fields that may have a time of day.
 TIMES = frozenset({"stated_at", "observed_from", "observed_to", "provenance.published_at"})
@@ -32,6 +38,8 @@ TIMES = frozenset({"stated_at", "observed_from", "observed_to", "provenance.publ
 def parse_cell(column: Column, cell: Cell) -> Any:
     """Return the value of a cell; raise ValueError, which says what to write, for one that cannot be read."""
     text = cell_text(cell)
+    if text in _EMPTY and "." in column.header:
+        raise ValueError(f"{text} is no value: leave the cell empty, or write what was said")
     match column.dtype:
         case "integer":
             return _integer(ascii_digits(text), cell)
@@ -49,7 +57,12 @@ def parse_cell(column: Column, cell: Cell) -> Any:
         case "json":
             return json.loads(text) if text else None
     if column.dtype == "date":
-        return text if isinstance(cell, datetime) else _date(ascii_digits(text))
+        if isinstance(cell, datetime):
+            return text
+        text = ascii_digits(text)
+        if column.header not in TIMES and not _MIDNIGHT.fullmatch(text) and (match := _WITH_TIME.fullmatch(text)):
+            raise ValueError(f"must be a date such as 2016-07-28: write {match[1]}")
+        return _date(text)
     if (codes := _codes().get(column.header)) is not None:
         return codes.get(code_key(text), text)
     # A quote is kept exactly, with leading and trailing spaces.
@@ -96,6 +109,10 @@ def _integer(text: str, cell: Cell) -> int:
     if _DECIMAL.fullmatch(text):
         whole, part = re.split("[^0-9+-]", text)
         raise ValueError(f"must be a whole number in digits alone: write {whole}, {int(whole) + 1} or {whole}{part}, whichever is meant")
+    if match := _RANGE.fullmatch(text):
+        raise ValueError(
+            f"must be a whole number in digits alone: write {match[1]} as the lowest and {match[2]} as the highest, each in its column"
+        )
     raise ValueError("must be a whole number in digits alone, such as 250000")
 
 
@@ -105,6 +122,9 @@ def _date(text: str) -> str:
     text = match[1] if match else text
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", text) and (meant := what_to_write(text)):
         raise ValueError(f"must be a date as year-month-day, or a time with its offset{meant}")
+    if _DAY_NUMBER.fullmatch(text):
+        day = date(1899, 12, 30) + timedelta(days=int(float(text)))
+        raise ValueError(f"must be a date as year-month-day: write {day} if the number is the day of a spreadsheet")
     return text
 
 

@@ -5,6 +5,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice, pairwise
@@ -16,7 +17,7 @@ import orjson
 
 from app.exchange.exports.hxl_csv import unescape_formula
 from app.exchange.imports.results import Progress
-from app.exchange.imports.tables import MAX_COLUMNS, Row, Table, UnreadableFile
+from app.exchange.imports.tables import MAX_COLUMNS, MAX_HEADER_ROWS, Row, Table, UnreadableFile
 from app.http.content_negotiation import Format
 from app.http.problems import pointer
 from app.http.request_body import DUPLICATE_MESSAGE, RepeatingObject, find_duplicate, path_to_repeated
@@ -191,7 +192,9 @@ def _read_csv(file: IO[bytes]) -> Iterator[Row]:
     try:
         sample = text.read(_SAMPLE_BYTES)
         separator = _SEPARATOR_LINE.match(sample)
-        delimiter = separator[1] if separator else max(",;\t", key=sample.partition("\n")[0].count)
+        if "\0" in sample:
+            raise UnreadableFile("The file is not text in UTF-8. In a spreadsheet program, save it as 'CSV UTF-8'.")
+        delimiter = separator[1] if separator else _delimiter(sample)
         text.seek(0)
         if separator:
             text.readline()
@@ -214,6 +217,17 @@ def _read_csv(file: IO[bytes]) -> Iterator[Row]:
         # A file that is closed before its rows are read cannot be detached.
         with suppress(ValueError):
             text.detach()
+
+
+def _delimiter(sample: str) -> str:
+    """Return the separator that the most lines have equally often, outside of quotation marks: a title above the table has its own."""
+    lines = re.sub(r'"[^"]*"', "", sample).splitlines()[:MAX_HEADER_ROWS]
+
+    def lines_alike(separator: str) -> tuple[int, int]:
+        counts = Counter(count for line in lines if (count := line.count(separator)))
+        return max(((alike, count) for count, alike in counts.items()), default=(0, 0))
+
+    return max(",;\t|", key=lines_alike)
 
 
 def _torn(cells: Sequence[str], record: str) -> Sequence[int]:

@@ -1,11 +1,12 @@
 """Reads OpenDocument spreadsheets (ODF 1.3) row by row, with the saved results of their formulas."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from xml.etree.ElementTree import Element, iterparse
 
 from app.exchange.imports.sheets import MergedCells, RawRow, RawSheet, as_shown
-from app.exchange.imports.tables import MAX_COLUMNS, UNCALCULATED, Cell
+from app.exchange.imports.tables import MAX_COLUMNS, NOT_AS_SHOWN, STRUCK, UNCALCULATED, Cell
 from app.exchange.imports.workbook_archive import WorkbookArchive
 
 CONTENT = "content.xml"
@@ -15,6 +16,8 @@ _OFFICE, _STYLE, _TABLE, _TEXT, _UNITS = (_NAMESPACE.format(each) for each in ("
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
 _ROW = f"{_TABLE}table-row"
 _REPEATED = f"{_TABLE}number-columns-repeated"
+_STYLES = (f"{_STYLE}style", *(f"{_UNITS}{each}-style" for each in ("date", "number", "percentage")))
+_STRUCK = f"{_STYLE}text-line-through-style"
 _BREAKS = {f"{_TEXT}tab": "\t", f"{_TEXT}line-break": "\n"}
 
 
@@ -27,11 +30,11 @@ class OdsWorkbook:
 
     def sheets(self) -> Iterator[RawSheet]:
         """Yield the sheets in their order."""
-        hidden_styles, styles = set(), _DateStyles()
+        hidden_styles, styles = set(), _Styles()
         with self._archive.open(CONTENT) as content:
             events = iter(iterparse(content, ("start", "end")))  # noqa: S314 - see WorkbookArchive
             for event, node in events:
-                if event == "end" and node.tag in (f"{_STYLE}style", f"{_UNITS}date-style"):
+                if event == "end" and node.tag in _STYLES:
                     styles.add(node)
                     if any(each.get(f"{_TABLE}display") == "false" for each in node):
                         hidden_styles.add(node.get(f"{_STYLE}name"))
@@ -45,29 +48,40 @@ class OdsWorkbook:
                     node.clear()
 
 
-class _DateStyles:
-    """The styles of cells that show a date, by name: the units that they show."""
+class _Styles:
+    """The styles of cells, by name: the units that dates show, and what shows another text than a number, or a line through it."""
 
     def __init__(self) -> None:
         self._units: dict[str | None, set[str]] = {}
         self._styles: dict[str | None, str | None] = {}
+        self._beside, self._struck = set[str | None](), set[str | None]()
 
     def add(self, style: Element) -> None:
         """Note a style of cells, or one of dates, which styles of cells name."""
         name = style.get(f"{_STYLE}name")
         if style.tag == f"{_STYLE}style":
             self._styles[name] = style.get(f"{_STYLE}data-style-name")
-        else:
+            if any(each.get(_STRUCK, "none") != "none" for each in style):
+                self._struck.add(name)
+        elif style.tag == f"{_UNITS}date-style":
             self._units[name] = {each.tag.rpartition("}")[2] for each in style}
+        elif any(each.get(f"{_UNITS}display-factor") or re.search(r"[\w<>~%]", each.text or "") for each in style):
+            self._beside.add(name)
+
+    def as_shown(self, value: Cell, style: str | None) -> Cell:
+        """Return a value as its cell shows it."""
+        if style in self._struck and value not in (None, ""):
+            return STRUCK
+        return NOT_AS_SHOWN if isinstance(value, float) and self._styles.get(style) in self._beside else value
 
     def date(self, text: str, style: str | None) -> Cell:
         """Return the date of a cell as precisely as its style shows it."""
-        units = self._units.get(self._styles.get(style), {"day"})
+        units = self._units.get(self._styles.get(style), {"year", "month", "day"})
         return as_shown(datetime.fromisoformat(text).replace(tzinfo=None), **{each: each in units for each in ("year", "month", "day")})
 
 
 def _rows(
-    events: Iterator[tuple[str, Element]], table: Element, merged: MergedCells, styles: _DateStyles, hidden_columns: set[int]
+    events: Iterator[tuple[str, Element]], table: Element, merged: MergedCells, styles: _Styles, hidden_columns: set[int]
 ) -> Iterator[RawRow]:
     number = 0
     # Of the columns, by position from 1.
@@ -95,7 +109,7 @@ def _rows(
         table.clear()
 
 
-def _read_row(row: Element, number: int, merged: MergedCells, styles: _DateStyles, defaults: dict[int, str | None]) -> dict[int, Cell]:
+def _read_row(row: Element, number: int, merged: MergedCells, styles: _Styles, defaults: dict[int, str | None]) -> dict[int, Cell]:
     values: dict[int, Cell] = {}
     column = 0
     for cell in row:
@@ -105,7 +119,7 @@ def _read_row(row: Element, number: int, merged: MergedCells, styles: _DateStyle
         column += int(cell.get(_REPEATED, 1))
         style = cell.get(f"{_TABLE}style-name", row.get(f"{_TABLE}default-cell-style-name", defaults.get(first)))
         # Another cell covers it.
-        value = _value(cell, styles, style) if cell.tag == _CELLS[0] else None
+        value = styles.as_shown(_value(cell, styles, style), style) if cell.tag == _CELLS[0] else None
         if value in (None, ""):
             continue
         # A row of more columns is refused.
@@ -116,10 +130,12 @@ def _read_row(row: Element, number: int, merged: MergedCells, styles: _DateStyle
     return values
 
 
-def _value(cell: Element, styles: _DateStyles, style: str | None) -> Cell:
+def _value(cell: Element, styles: _Styles, style: str | None) -> Cell:
     type_ = cell.get(f"{_OFFICE}value-type")
     match type_:
-        case "float" | "percentage" | "currency":
+        case "percentage":
+            return NOT_AS_SHOWN
+        case "float" | "currency":
             return float(cell.get(f"{_OFFICE}value", ""))
         case "boolean":
             return cell.get(f"{_OFFICE}boolean-value") == "true"

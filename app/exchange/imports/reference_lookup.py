@@ -1,5 +1,6 @@
 """Looks up the places, sources and routes that tables name by slug, code or exact name; other names get suggestions, not guesses."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -19,6 +20,7 @@ from app.reference.suggestions import nearest, schemes_of, select_names
 from app.reports.references import Reference, references_in
 from app.storage.paging import chunks
 
+_UNSEEN = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _OTHER_SCHEMES = {"iso3": "iso3166-1", "iso3166-1": "iso3"}
 # A search for similar names takes milliseconds among many places, so a file full of unknown names gets only this many.
 MAX_SUGGESTIONS = 500
@@ -75,14 +77,14 @@ class ReferenceLookup:
         else:
             found = {slug: slug for slug in await find_routes(connection, texts)}
         # The same letters may be composed (NFC) or decomposed (NFD), in the file and in the database.
-        forms = {unicodedata.normalize(form, text) for text in texts if text not in found for form in ("NFC", "NFD")} | set(texts)
+        forms = {unicodedata.normalize(form, _plain(text)) for text in texts if text not in found for form in ("NFC", "NFD")} | set(texts)
         slugs_by_name: dict[str, list[str]] = {}
         for row in await connection.execute(select_names(type_, self._caller.level).where(col(model.name).in_(list(forms)))):
-            slugs_by_name.setdefault(unicodedata.normalize("NFC", row.name), []).append(row.slug)
+            slugs_by_name.setdefault(unicodedata.normalize("NFC", _plain(row.name)), []).append(row.slug)
         if model is Place:
             self.places |= await find_places(connection, [slug for slugs in slugs_by_name.values() for slug in slugs])
         for text in texts:
-            slugs = [found[text]] if text in found else slugs_by_name.get(unicodedata.normalize("NFC", text), [])
+            slugs = [found[text]] if text in found else slugs_by_name.get(unicodedata.normalize("NFC", _plain(text)), [])
             if len(slugs) == 1:
                 self.slugs[type_, text] = slugs[0]
             elif type_ == "place" and text in others:
@@ -105,6 +107,11 @@ class ReferenceLookup:
             self._names[type_] = {row.slug: row.name for row in await connection.execute(select_names(type_, self._caller.level))}
         suggestions = nearest(text, self._names[type_])
         return f"{message}; the nearest: {suggestions}" if suggestions else message
+
+
+def _plain(text: str) -> str:
+    """Return a name with one plain space between its words, without zero-width spaces and marks of direction."""
+    return " ".join(_UNSEEN.sub("", text).split())
 
 
 def either_scheme(text: str) -> list[str]:

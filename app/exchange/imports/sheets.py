@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from app.exchange.imports.tables import MAX_COLUMNS, MERGED, Cell, UnreadableFile
+from app.exchange.imports.tables import MAX_COLUMNS, MERGED, NOT_AS_SHOWN, Cell, UnreadableFile
 from app.exchange.imports.workbook_archive import TOO_MUCH
 
 
@@ -55,5 +55,7 @@ class MergedCells:
 
 
 def as_shown(value: datetime, *, year: bool, month: bool, day: bool) -> Cell:
-    """Return a date as precisely as its cell shows it: a month without a day is no day."""
-    return value.strftime("%Y-%m" if month else "%Y") if year and not day else value
+    """Return a date as precisely as its cell shows it: a month without a day is no day, and the year may be that of the typing."""
+    if not year or (day and not month):
+        return NOT_AS_SHOWN
+    return value if day else value.strftime("%Y-%m" if month else "%Y")

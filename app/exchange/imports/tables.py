@@ -15,7 +15,15 @@ Hashtag = tuple[str, frozenset[str]]
 UNCALCULATED = "#UNCALCULATED!"
 # The value of the second and further columns of merged cells.
 MERGED = "#MERGED!"
-_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
+# A number or date that its cell shows as something else, and one that is struck out.
+NOT_AS_SHOWN, STRUCK = "#SHOWN!", "#STRUCK!"
+# Of Excel, LibreOffice, and cells too narrow for their value that were saved as text.
+_ERROR = re.compile(
+    r"#(N/A|(REF|VALUE|DIV/0|NULL|NUM|SPILL|CALC|FIELD|BLOCKED|CONNECT|BUSY|UNKNOWN|PYTHON|EXTERNAL)!|NAME\?|GETTING_DATA|#{2,})|Err:\d{3}"
+)
+# Spaces and marks that nobody sees around a text, such as those of direction.
+_AROUND = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x61C, *range(0x2000, 0x2010), *range(0x2028, 0x2030), 0x205F)))
+_AROUND += "".join(map(chr, (*range(0x2060, 0x2070), 0x3000, 0xFEFF)))
 # HXL 1.1: the row of hashtags is among the first 25 rows.
 MAX_HEADER_ROWS = 25
 # Columns up to the last that has a value.
@@ -85,7 +93,7 @@ def cell_text(cell: Cell) -> str:
         return cell.date().isoformat() if cell.time() == datetime.min.time() else cell.isoformat()
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return str(cell).strip()
+    return str(cell).strip(_AROUND)
 
 
 def cell_error(cell: Cell) -> str | None:
@@ -94,7 +102,14 @@ def cell_error(cell: Cell) -> str | None:
         return "the cell is merged with the one on its left: unmerge them, and write a value in each"
     if cell == UNCALCULATED:
         return "the cell holds a formula without its result: open the file in a spreadsheet program and save it"
-    return f"the cell holds an error, {cell}: write the value" if isinstance(cell, str) and cell in _ERRORS else None
+    if cell == NOT_AS_SHOWN:
+        return (
+            "the cell shows something else than it holds (a percentage, thousands, a unit, or a date without its year): "
+            "write the whole number, or the date as year-month-day"
+        )
+    if cell == STRUCK:
+        return "the cell is struck out: remove the row, or the line through it"
+    return f"the cell holds an error, {cell}: write the value" if isinstance(cell, str) and _ERROR.fullmatch(cell.strip()) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, fr
 from openpyxl.utils.escape import unescape
 
 from app.exchange.imports.sheets import MergedCells, RawRow, RawSheet, as_shown
-from app.exchange.imports.tables import MAX_COLUMNS, UNCALCULATED, Cell, UnreadableFile
+from app.exchange.imports.tables import MAX_COLUMNS, NOT_AS_SHOWN, STRUCK, UNCALCULATED, Cell, UnreadableFile
 from app.exchange.imports.workbook_archive import CHUNK_BYTES, TOO_MANY, WorkbookArchive
 
 # Shared strings are kept in memory.
@@ -26,6 +26,9 @@ MAX_CELLS_PER_ROW = 16_384
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]{1,3}[0-9]{1,7}:[A-Z]{1,3}[0-9]{1,7})"')
 _LETTERS = re.compile("[A-Z]{1,3}")
 _LITERALS = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.')
+# What a format of numbers shows beside them, or in place of them: texts, percent, thousands left out; `_` and `*` only fill.
+_BESIDE = re.compile(r'"[^"]*[\w<>~\u2248\u00b1%\u2030][^"]*"|\\[\w<>~\u2248\u00b1%\u2030]|%|[0#?],+(?![0#?,])|\A;*\Z')
+_FILLED = re.compile(r"\[[^\]]*\]|[_*].")
 
 
 class XlsxWorkbook:
@@ -44,7 +47,7 @@ class XlsxWorkbook:
         # Written by a library, which saves 0 as the result of each formula, for the program that opens the file to calculate.
         self._is_uncalculated = calculation is not None and calculation.get("fullCalcOnLoad") in ("1", "true")
         self._strings = list(self._read_strings(parts["sharedStrings"])) if "sharedStrings" in parts else []
-        self._date_formats = self._read_date_formats(parts["styles"]) if "styles" in parts else {}
+        self._dates, self._numbers, self._struck = self._read_styles(parts["styles"]) if "styles" in parts else ({}, {}, set())
         self._sheets: list[tuple[str, bool, str]] = []
         for sheet in book.iterfind("{*}sheets/{*}sheet"):
             type_, path = related[next(value for name, value in sheet.items() if name.endswith("}id"))]
@@ -80,13 +83,17 @@ class XlsxWorkbook:
                     yield _text(node)
                     node.clear()
 
-    def _read_date_formats(self, part: str) -> dict[str, str]:
-        """Return the styles of cells that show a date: by index, the units that they show, as in `ymdh`."""
+    def _read_styles(self, part: str) -> tuple[dict[str, str], dict[str, str], set[str]]:
+        """Return styles of cells by index: the units of dates, as in `ymdh`, the formats of numbers, and those with a line through."""
         styles = self._archive.xml(part)
         formats = {str(number): code for number, code in BUILTIN_FORMATS.items()}
         formats |= {each.get("numFmtId", ""): each.get("formatCode", "") for each in styles.iterfind("{*}numFmts/{*}numFmt")}
-        codes = [formats.get(each.get("numFmtId", ""), "") for each in styles.iterfind("{*}cellXfs/{*}xf")]
-        return {str(index): _LITERALS.sub("", code.lower()) for index, code in enumerate(codes) if is_date_format(code)}
+        cells = list(styles.iterfind("{*}cellXfs/{*}xf"))
+        codes = {str(index): formats.get(each.get("numFmtId", ""), "") for index, each in enumerate(cells)}
+        dates = {index: _LITERALS.sub("", code.lower()) for index, code in codes.items() if is_date_format(code)}
+        struck = {str(index) for index, font in enumerate(styles.iterfind("{*}fonts/{*}font")) if _is_struck(font)}
+        struck_cells = {str(index) for index, each in enumerate(cells) if each.get("fontId") in struck}
+        return dates, {index: _FILLED.sub("", code) for index, code in codes.items() if code and index not in dates}, struck_cells
 
     def _rows(self, part: str, hidden_columns: set[int]) -> Iterator[RawRow]:
         spans, merged = self._merged_ranges(part), MergedCells(self._archive.max_nodes)
@@ -135,7 +142,7 @@ class XlsxWorkbook:
             reference = _LETTERS.match(cell.get("r", ""))
             column = column_index_from_string(reference[0]) if reference else column + 1
             if (value := self._value(cell)) not in (None, ""):
-                values[column] = value
+                values[column] = STRUCK if cell.get("s") in self._struck else value
         return values
 
     def _value(self, cell: Element) -> Cell:
@@ -157,8 +164,8 @@ class XlsxWorkbook:
                 return datetime.fromisoformat(text).replace(tzinfo=None)
             case "n":
                 number = float(text) if "." in text or "E" in text or "e" in text else int(text)
-                shown = self._date_formats.get(cell.get("s", ""))
-                return number if shown is None else _date(number, shown, self._epoch)
+                style = cell.get("s", "")
+                return _date(number, self._dates[style], self._epoch) if style in self._dates else _number(number, self._numbers.get(style))
         return str(unescape(text))
 
 
@@ -173,8 +180,24 @@ def _date(number: float, shown: str, epoch: datetime) -> Cell:
     return as_shown(value, year="y" in shown, month="m" in shown, day="d" in shown)
 
 
+def _number(number: float, shown: str | None) -> Cell:
+    """Return a number as its cell shows it, with the zeros of a code such as 007; NOT_AS_SHOWN beside a text or without its thousands."""
+    if shown is None:
+        return number
+    if re.fullmatch("0{2,15}", shown) and isinstance(number, int) and number >= 0:
+        return str(number).zfill(len(shown))
+    return NOT_AS_SHOWN if _BESIDE.search(shown) else number
+
+
+def _is_struck(font: Element | None) -> bool:
+    strike = None if font is None else font.find("{*}strike")
+    return strike is not None and strike.get("val", "1") not in ("0", "false")
+
+
 def _text(string: Element) -> str:
-    """Return the text of a string, which may consist of runs; without its phonetic guide."""
+    """Return the text of a string, which may consist of runs; without its phonetic guide. STRUCK if a part of it is struck out."""
+    if any(map(_is_struck, string.iterfind("{*}r/{*}rPr"))):
+        return STRUCK
     if len(string) == 1 and string[0].tag.endswith("}t"):
         return string[0].text or ""
     return "".join(each.text or "" for each in (*string.iterfind("{*}t"), *string.iterfind("{*}r/{*}t")))

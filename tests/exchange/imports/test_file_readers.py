@@ -17,6 +17,7 @@ from tests.support.servers import invoke
     [
         ("a.csv", b"colour,size\r\nred,1\r\n", "No column is known"),
         ("a.csv", "place,quote\r\noldtown,caf\u00e9\r\n".encode("cp1252"), "UTF-8"),
+        ("a.csv", "place,quote\r\noldtown,said".encode("utf-16-le"), "not text in UTF-8"),
         ("a.csv", b'place,quote\r\noldtown,"never closed', "not CSV"),
         ("a.xlsx", b"no workbook", "not a workbook"),
         ("a.json", b"no json", "not JSON"),
@@ -40,7 +41,14 @@ def test_import_of_unreadable_file_says_why(sqlite_template: Path, tmp_path: Pat
 @sqlite_only
 @pytest.mark.parametrize(
     ("delimiter", "encoding", "before"),
-    [(",", "utf-16", ""), (";", "utf-8", "sep=;\r\n"), ("\t", "utf-8-sig", ""), (";", "utf-8", "")],
+    [
+        (",", "utf-16", ""),
+        (";", "utf-8", "sep=;\r\n"),
+        ("\t", "utf-8-sig", ""),
+        (";", "utf-8", ""),
+        ("|", "utf-8", ""),
+        (";", "utf-8", "Report, of July, 2016, final, version, 2\r\n"),
+    ],
 )
 async def test_csv_of_spreadsheet_programs_is_read(
     client: httpx.AsyncClient, reference: Reference, delimiter: str, encoding: str, before: str

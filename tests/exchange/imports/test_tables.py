@@ -238,6 +238,10 @@ READ: list[tuple[str, Any, str, Any]] = [
     ("place", "C\u00e1f\u00e9", "place", "composed"),
     ("place", "M\u00e1rk\u00e9t", "place", "decomposed"),
     ("place", "Ma\u0301rke\u0301t", "place", "decomposed"),
+    # Spaces and marks that nobody sees.
+    ("place", "\u200fM\u00e1rk\u00e9t\u200b", "place", "decomposed"),
+    ("place", "Old\u00a0 town", "place", "oldtown"),
+    ("people", "\u200e5", "value.people", 5),
 ]
 # Column, cell and what to write instead.
 REFUSED: list[tuple[str, Any, str]] = [
@@ -246,6 +250,11 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("stated_at", "2016/7/3", "write 2016-07-03"),
     ("stated_at", "2016-07-28 09:30:00", "write 2016-07-28T09:30:00Z if that is UTC, else 2016-07-28T09:30:00 with the offset"),
     ("stated_at", "20160728", "write 2016-07-28"),
+    ("stated_at", "28-Jul-2016", "write 2016-07-28"),
+    ("stated_at", "July 8, 2016", "write 2016-07-08"),
+    ("stated_at", "28/07/2016 09:30", "write 2016-07-28"),
+    ("stated_at", "2016-07-28 24:00", "must be a date (2016-07-28) or"),
+    ("stated_at", 42579, "write 2016-07-28 if the number is the day of a spreadsheet"),
     ("people", "300,000.00", "write 300000 if"),
     ("stated_at", TWICE, "the clocks of Asia/Damascus change at this time"),
     ("people", "300,000", "write 300000"),
@@ -253,6 +262,13 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("people", "300.000", "write 300000"),
     ("people", "\u0663\u0660\u0660\u066c\u0660\u0660\u0660", "write 300000"),
     ("people", "34,5", "write 34, 35 or 345, whichever is meant"),
+    ("people", "250000 \u2013 300000", "write 250000 as the lowest and 300000 as the highest"),
+    ("people", "#SPILL!", "the cell holds an error"),
+    ("people", "Err:502", "the cell holds an error"),
+    ("people", "50%", "whole number in digits alone"),
+    ("people", True, "whole number in digits alone"),
+    ("method", "nan", "leave the cell empty"),
+    ("method", "-", "leave the cell empty"),
     ("concept", "surrounded", "trapped"),
 ]
 
@@ -279,5 +295,5 @@ async def test_values_that_could_mean_two_things_are_refused(client: httpx.Async
     await reference.add("places", slug="damascus", name="Damascus", timezone="Asia/Damascus")
     result = await check(client, table(*rows_with([(column, cell) for column, cell, _ in REFUSED])))
     for number, ((column, _, words), (at, detail)) in enumerate(zip(REFUSED, problems(result), strict=True), 2):
-        assert at == f"{'ABCDEF'[PEOPLE.index(column)]}{number}"
+        assert at == f"{'ABCDEFG'[[*PEOPLE, 'method'].index(column)]}{number}"
         assert words in detail

@@ -14,7 +14,7 @@ import xlsxwriter
 
 from app.exchange.imports import workbooks
 from app.exchange.imports.file_readers import read_tables
-from app.exchange.imports.tables import cell_text
+from app.exchange.imports.tables import NOT_AS_SHOWN, STRUCK, cell_text
 from app.http.content_negotiation import Format
 from tests.exchange.imports.files import CELLS, HEADERS, ODS, XLSX, send
 from tests.support.factories import Reference
@@ -95,15 +95,41 @@ def test_date_cell_without_time_is_a_day() -> None:
     assert cell_text(cell) == "2010-01-01"
 
 
+@pytest.mark.parametrize(
+    ("shown", "value", "read"),
+    [
+        ("0%", 5, NOT_AS_SHOWN),
+        ('0"k"', 250, NOT_AS_SHOWN),
+        ('"<"0', 250, NOT_AS_SHOWN),
+        ("0\\k", 250, NOT_AS_SHOWN),
+        ("#,##0,", 250_000, NOT_AS_SHOWN),
+        (";;;", 250, NOT_AS_SHOWN),
+        ("[h]:mm", 30.5, NOT_AS_SHOWN),
+        ("h:mm", 42_579.25, NOT_AS_SHOWN),
+        ("#,##0", 250_000, 250_000),
+        ('_-* #,##0_-;[Red]_-* "-"??_-', 250_000, 250_000),
+        ("000000", 1234, "001234"),
+    ],
+)
+def test_number_counts_only_if_its_cell_shows_it(shown: str, value: float, read: Any) -> None:
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet()
+        sheet.write(0, 0, value, book.add_format({"num_format": shown}))
+        sheet.write(0, 1, "said", book.add_format({"font_strikeout": True}))
+        sheet.write_rich_string(0, 2, "a ", book.add_format({"font_strikeout": True}), "b", " c")
+    assert next(next(read_tables(file, Format.XLSX)).rows).cells == [read, STRUCK, STRUCK]
+
+
 def test_cell_that_shows_a_month_is_no_day() -> None:
-    """Excel makes a date of 2016-07 when it is typed."""
+    """Excel makes a date of 2016-07 when it is typed, and of 1 July one in the year of the typing."""
     file = io.BytesIO()
     with xlsxwriter.Workbook(file) as book:
         sheet = book.add_worksheet()
         for at, shown in enumerate(("mmm-yy", "yyyy", '"d"mmm yyyy', "d mmm")):
             sheet.write(0, at, datetime(2016, 7, 1), book.add_format({"num_format": shown}))  # noqa: DTZ001 - see above
     tables = read_tables(file, Format.XLSX)
-    assert [cell_text(each) for each in next(next(tables).rows).cells] == ["2016-07", "2016", "2016-07", "2016-07-01"]
+    assert [cell_text(each) for each in next(next(tables).rows).cells] == ["2016-07", "2016", "2016-07", NOT_AS_SHOWN]
 
 
 def altered(book: openpyxl.Workbook, *changes: tuple[bytes, bytes]) -> bytes:
@@ -199,6 +225,19 @@ async def test_opendocument_spreadsheet_is_read(client: httpx.AsyncClient, refer
     hidden = '<style:style style:name="ta1"><style:table-properties table:display="false"/></style:style>'
     result = (await send(client, ods(ods_row(*HEADERS), styles=hidden), ODS)).json()
     assert result["errors"][0]["detail"] == "All sheets of the workbook are hidden: name one to read it (July)."
+
+
+def test_opendocument_number_counts_only_if_its_cell_shows_it() -> None:
+    space = 'xmlns:number="urn:oasis:names:tc:opendocument:xmlns:datastyle:1.0"'
+    styles = (
+        f'<number:number-style {space} style:name="N1"><number:number/><number:text>k</number:text></number:number-style>'
+        '<style:style style:name="unit" style:family="table-cell" style:data-style-name="N1"/>'
+        '<style:style style:name="struck"><style:text-properties style:text-line-through-style="solid"/></style:style>'
+    )
+    percent = PEOPLE.replace('"float"', '"percentage"')
+    cells = [PEOPLE, percent, *(PEOPLE.replace("-cell ", f'-cell table:style-name="{each}" ') for each in ("unit", "struck"))]
+    table = next(read_tables(io.BytesIO(ods(ods_row(*cells), styles=styles)), Format.XLSX))
+    assert next(table.rows).cells == [5, NOT_AS_SHOWN, NOT_AS_SHOWN, STRUCK]
 
 
 def test_opendocument_month_is_no_day_and_hidden_columns_are_known() -> None:
