@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from app.access.idempotency import WriteGroups
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from app.operations.verify import verify_all
-from app.reports.group import ReportGroups
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import SEEDED, Reference, report
@@ -22,7 +22,7 @@ IDEMPOTENCY = "Idempotency-Key"
 
 async def in_one_group(app: FastAPI, *posts: Any) -> list[asyncio.Task[httpx.Response]]:
     """Send requests in this order while another writer has the ledger, so that they queue; return them before they are answered."""
-    groups: ReportGroups = app.state.report_groups
+    groups: WriteGroups = app.state.write_groups
     waiting: list[asyncio.Task[httpx.Response]] = []
     for post in posts:
         waiting.append(asyncio.create_task(post))
