@@ -75,7 +75,8 @@ class Writer:
         bodies = [report(source=source, stated_at=day.isoformat(), value=value | {"people": number}) for number in numbers]
         if len(bodies) == 3:
             return Intent("/v1/reports?atomic=true", bodies, numbers)
-        if kind < 0.4 and correctable and self._stands(self.written[last]):
+        # A correction of a report with a raised label would have that label already.
+        if kind < 0.4 and correctable and self._stands(self.written[last]) and ("label", self.written[last]) not in self.amended:
             path = f"/v1/reports/{self.written[last]}/correction"
             self.written[last] = f"corrected {self.written[last]}"
             return Intent(path, {"reason": "counted again", **bodies[0]}, numbers)
