@@ -34,7 +34,7 @@ from app.http.state import AppState
 from app.ledger.checkpoints import CheckpointSigner
 from app.operations.health import router as health
 from app.reference.suggestions import unknown_filters
-from app.reports.group import report_groups
+from app.reports.group import write_groups
 from app.routers import DESCRIPTION, TAGS, router
 from app.settings import Settings, get_settings
 from app.storage import database_errors
@@ -99,7 +99,7 @@ async def lifespan(app: Application) -> AsyncIterator[None]:
     state.change_feed = ChangeFeed(database)
     state.checkpoint_signer = CheckpointSigner(settings)
     state.key_lookups = key_lookups(database)
-    state.report_groups = report_groups(database, settings)
+    state.write_groups = write_groups(database, settings)
     state.issuer = configured_issuer(settings)
     state.sessions = Sessions(settings, database)
     state.rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from app.domain.times import utc_now
 from app.http.problems import Problem
 from app.http.responses import JSON, REVISION_HEADER
 from app.http.state import app_state, request_state
-from app.storage.batches import DEFERRED, Deferred
+from app.storage.batches import DEFERRED, Batches, Deferred
 from app.storage.database import Database
 from app.storage.database_errors import is_conflict
 from app.storage.paging import HEADS, chunks, current_revisions
@@ -80,16 +81,24 @@ class CommittedWrite:
         return Response(self.result.body, self.result.status, headers, media_type=JSON)
 
 
+@dataclass(frozen=True, slots=True)
+class FunctionWrite(SentWrite):
+    """A write that a function makes in the transaction, reading there what it depends on."""
+
+    write: Callable[[AsyncSession], Awaitable[WriteResult]]
+
+
 W = TypeVar("W", bound=SentWrite)
 Outcome = CommittedWrite | Problem | Deferred
+WriteGroups = Batches[SentWrite, CommittedWrite]
 
 
 class _NothingWritten(Exception):
     """Rolls a transaction back in which every write was refused."""
 
 
-def sent_write(request: Request, caller: Principal) -> SentWrite:
-    """Return what a transaction needs to know of a request; raise 422 for an `Idempotency-Key` that is empty or too long."""
+def sent_write(request: Request, caller: Principal, make: Callable[[Principal, dict[str, Any], str | None, str | None], W]) -> W:
+    """Make what a transaction needs to know of a request; raise 422 for an `Idempotency-Key` that is empty or too long."""
     key, request_hash = request.headers.get(HEADER), None
     if key is not None:
         if not 1 <= len(key) <= MAX_KEY_CHARACTERS:
@@ -97,20 +106,24 @@ def sent_write(request: Request, caller: Principal) -> SentWrite:
         assert caller.key_id is not None
         body = request_state(request.scope).get("raw_body", b"")
         request_hash = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body).hexdigest()
-    return SentWrite(caller, write_row(request, caller.actor), key, request_hash)
+    return make(caller, write_row(request, caller.actor), key, request_hash)
 
 
-async def idempotent_write(request: Request, caller: Principal, write: Callable[[AsyncSession], Awaitable[WriteResult]]) -> Response:
-    """Run a write in its own transaction, commit, and respond; retry it after a deadlock or serialisation failure.
+async def idempotent_write(
+    request: Request, caller: Principal, write: Callable[[AsyncSession], Awaitable[WriteResult]], *, long: bool = False
+) -> Response:
+    """Run a write, commit, and respond; retry it after a deadlock or serialisation failure.
 
     A repeated `Idempotency-Key` of the same key gets the first response without a write, or 422 for another request.
-    Only successful writes are stored.
+    Only successful writes are stored. It shares the next transaction of this process, unless it is `long`.
     """
 
     async def write_one(session: AsyncSession, _: Sequence[SentWrite]) -> list[WriteResult | Problem | Deferred]:
         return [await write(session)]
 
-    state, sent = app_state(request), sent_write(request, caller)
+    state, sent = app_state(request), sent_write(request, caller, partial(FunctionWrite, write=write))
+    if not long:
+        return (await state.write_groups.submit(sent)).response()
     (outcome,) = await commit_writes(state.database, state.settings.idempotency_days, lambda: [sent], write_one)
     if isinstance(outcome, Problem):
         raise outcome

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import CollectorRegistry
 
     from app.access.audit import ReadAuditBuffer
+    from app.access.idempotency import WriteGroups
     from app.access.keys import KeyLookups
     from app.access.oidc import Issuer
     from app.access.principal import Principal
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from app.http.rate_limit import RateLimitDecision, RateLimiter
     from app.http.response_cache import ResponseCacheMiddleware
     from app.ledger.checkpoints import CheckpointSigner
-    from app.reports.group import ReportGroups
     from app.settings import Settings
     from app.storage.database import Database
     from app.telemetry.metrics import DatabaseMetrics
@@ -43,7 +43,7 @@ class AppState:
     change_feed: "ChangeFeed"
     checkpoint_signer: "CheckpointSigner"
     key_lookups: "KeyLookups"
-    report_groups: "ReportGroups"
+    write_groups: "WriteGroups"
     issuer: "Issuer | None"
     read_audit: "ReadAuditBuffer"
     sessions: "Sessions"

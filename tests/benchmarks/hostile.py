@@ -1,10 +1,11 @@
-"""One hostile address: 20 connections that ask for what costs most, and what others notice of it.
+"""One hostile address: 50 connections that ask for what costs most, and what others notice of it.
 
     uv run python -m tests.benchmarks.hostile [--reports 20000] [--seconds 30] [--engine postgresql] [--unlimited]
 
 The connections have no key and ask at random microseconds of the past, in lists, situations, warnings, histories and whole exports; what
-is refused they ask again. Meanwhile one client asks for `/health/live`, one reads uncached pages with a key, and one reports. Prints their
-waits and answers, and fails if the service falls behind what it promises. `--unlimited` takes the rate limit away.
+is refused they ask again. Meanwhile one client asks for `/health/live`, one reads uncached pages with a key, and one reports; before that,
+they do so without the attack. Prints their waits and answers, and fails if the service falls behind what it promises. `--unlimited` takes
+the rate limit away.
 """
 
 import argparse
@@ -33,10 +34,10 @@ from tests.support.postgres import execute, postgres_server
 from tests.support.processes import ROOT, environment, serve
 from tests.support.servers import new_key
 
-CONNECTIONS = 20
-# Promises: the worst wait for `/health/live`, and the 99th percentile of writes, in seconds.
-MAX_HEALTH_SECONDS = 0.5
-MAX_WRITE_SECONDS = 1.0
+CONNECTIONS = 50
+# Promises: the 99th percentile of `/health/live` in seconds, where a busy machine does not exceed it in quiet, and of writes in quiet ones.
+MAX_HEALTH_SECONDS = 0.1
+MAX_WRITE_RATIO = 2.0
 REFUSED_PAUSE_SECONDS = 0.05
 
 
@@ -113,10 +114,10 @@ def attack_from(url: str, seconds: float, connections: int) -> Seen:
     return asyncio.run(all_connections())
 
 
-async def measure(url: str, key: str, seconds: float, indicators: int, connections: int) -> dict[str, Seen]:
+async def measure(url: str, key: str, seconds: float, indicators: int, connections: int, seed: int) -> dict[str, Seen]:
     """Run the attack and the clients that suffer from it."""
     seen = {name: Seen() for name in ("hostile", "/health/live", "reader with a key", "reporter")}
-    bodies = (body for _, body, _ in World(indicators, seed=1).statements(10**9))
+    bodies = (body for _, body, _ in World(indicators, seed=seed).statements(10**9))
     headers = {"Authorization": f"Bearer {key}"}
     async with (
         httpx.AsyncClient(base_url=url, timeout=60) as health,
@@ -134,7 +135,7 @@ async def measure(url: str, key: str, seconds: float, indicators: int, connectio
             await asyncio.gather(
                 repeat(lambda _: health.get("/health/live"), until, seen["/health/live"], 0.02),
                 repeat(lambda number: reader.get(f"/v1/indicators?limit={1 + number % 1000}"), until, seen["reader with a key"], 0.02),
-                repeat(report, until, seen["reporter"], 0.1),
+                repeat(report, until, seen["reporter"], 0.02),
             )
             seen["hostile"] = await attacking
     return seen
@@ -168,15 +169,20 @@ def main() -> None:
             key = asyncio.run(new_key(url))
             limits = {"rate_limit": "off"} | ({"rate_limit_anonymous": "off"} if options.unlimited else {})
             with serve(Path(folder), database_url=url, access_log="false", **limits) as server:
-                seen = asyncio.run(measure(server.url, key, options.seconds, options.reports // 4, options.connections))
+                quiet, seen = (
+                    asyncio.run(measure(server.url, key, options.seconds, options.reports // 4, connections, seed=connections))
+                    for connections in (0, options.connections)
+                )
         table = Table("client", "answers", "p50 ms", "p99 ms", "worst ms", "statuses", title=f"{engine}, {options.reports:,} reports")
-        for name, each in seen.items():
+        for name, each in [*((f"{name}, quiet", each) for name, each in quiet.items() if each.waits), *seen.items()]:
             figures = (f"{each.wait(part) * 1000:,.0f}" for part in (0.5, 0.99, 1))
             table.add_row(
                 name, f"{len(each.waits):,}", *figures, ", ".join(f"{status}: {count}" for status, count in sorted(each.statuses.items()))
             )
         Console().print(table)
-        kept &= seen["/health/live"].wait(1) < MAX_HEALTH_SECONDS and seen["reporter"].wait(0.99) < MAX_WRITE_SECONDS
+        ratio = seen["reporter"].wait(0.99) / quiet["reporter"].wait(0.99)
+        Console().print(f"p99 of writes: {ratio:.2f} times the quiet one")
+        kept &= seen["/health/live"].wait(0.99) < max(MAX_HEALTH_SECONDS, quiet["/health/live"].wait(0.99)) and ratio < MAX_WRITE_RATIO
         kept &= not any(seen[name].failed for name in seen if name != "hostile")
     if not kept:
         raise SystemExit("The service fell behind what it promises.")

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments under 64 writers, whose reports share transactions: every acknowledged write is stored, once and completely.
+"""SIGKILL at random moments under 64 writers, whose writes share transactions: every acknowledged write is stored, once and completely.
 
 Three rounds; with TEST_FULL a thousand on each engine, with TEST_ROUNDS as many as it says.
 """
@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
@@ -57,11 +58,16 @@ class Writer:
     count: int = 0
     intent: Intent | None = None
     written: dict[int, str] = field(default_factory=dict)
+    amended: list[tuple[str, str]] = field(default_factory=list)
     retried: int = 0
 
     def next_intent(self, chance: random.Random) -> Intent:
-        """Return a report, an atomic batch of three, or a correction of the last report."""
+        """Return a report, an atomic batch of three, or an amendment of the last report."""
         kind = chance.random()
+        last = max(self.written, default=0)
+        correctable = last in self.written and not self.written[last].startswith("corrected")
+        if correctable and kind > 0.7 and (amendment := self._amendment(self.written[last], label=kind > 0.9)):
+            return amendment
         numbers = [self.number * 1_000_000 + self.count + each for each in range(3 if kind < 0.2 else 1)]
         self.count += len(numbers)
         source, day = SOURCES[self.number % len(SOURCES)]["slug"], date(1990, 1, 1) + timedelta(days=10 * (self.count // 8))
@@ -69,11 +75,24 @@ class Writer:
         bodies = [report(source=source, stated_at=day.isoformat(), value=value | {"people": number}) for number in numbers]
         if len(bodies) == 3:
             return Intent("/v1/reports?atomic=true", bodies, numbers)
-        if kind < 0.4 and self.written and not self.written[last := max(self.written)].startswith("corrected"):
+        # A correction of a report with a raised label would have that label already.
+        if kind < 0.4 and correctable and self._stands(self.written[last]) and ("label", self.written[last]) not in self.amended:
             path = f"/v1/reports/{self.written[last]}/correction"
             self.written[last] = f"corrected {self.written[last]}"
             return Intent(path, {"reason": "counted again", **bodies[0]}, numbers)
         return Intent("/v1/reports", bodies[0], numbers)
+
+    def _amendment(self, report_id: str, *, label: bool) -> Intent | None:
+        """Return a label of a report, once; or its withdrawal, or its reinstatement if it is withdrawn."""
+        if label:
+            body = {"reason": "names a place", "sensitivity": "green"}
+            return None if ("label", report_id) in self.amended else Intent(f"/v1/reports/{report_id}/label", body, [])
+        sort = "retraction" if self._stands(report_id) else "reinstatement"
+        return Intent(f"/v1/reports/{report_id}/{sort}", {"reason": "looked at again"}, [])
+
+    def _stands(self, report_id: str) -> bool:
+        sorts = [sort for sort, amended in self.amended if amended == report_id]
+        return sorts.count("retraction") == sorts.count("reinstatement")
 
     async def write(self, client: httpx.AsyncClient, chance: random.Random) -> None:
         """Write until the server is killed."""
@@ -84,8 +103,11 @@ class Writer:
                 answer = await client.post(intent.path, json=intent.body, headers={"Idempotency-Key": intent.key})
                 assert answer.status_code in (201, 207), answer.text
                 items = answer.json()["items"] if answer.status_code == 207 else [answer.json()]
-                found = [each.get("report", each)["id"] for each in items]
-                self.written |= dict(zip(intent.numbers, found, strict=True))
+                if intent.numbers:
+                    self.written |= dict(zip(intent.numbers, [each["id"] for each in items], strict=True))
+                else:
+                    *_, report_id, sort = intent.path.split("/")
+                    self.amended.append((sort, report_id))
                 self.intent = None
 
 
@@ -142,6 +164,18 @@ async def _verify(url: str, writers: list[Writer]) -> tuple[int, int]:
         assert [problem async for problem in verify_all(connection, settings.horizons)] == []
         await _prove(connection)
         stored = (await connection.exec_driver_sql("SELECT CAST(id AS VARCHAR), value FROM report")).all()
+        amended = await connection.exec_driver_sql(
+            "SELECT type, CAST(report_id AS VARCHAR) FROM ledger_entry WHERE type IN ('retraction', 'reinstatement', 'label')"
+        )
+        amendments = Counter((sort, str(UUID(identifier))) for sort, identifier in amended)
+    said = Counter(each for writer in writers for each in writer.amended)
+    pending_amendments = Counter(
+        (path[-1], path[-2])
+        for writer in writers
+        if writer.intent and not writer.intent.numbers
+        for path in [writer.intent.path.split("/")]
+    )
+    assert said <= amendments <= said + pending_amendments
     by_number: dict[int, UUID] = {}
     for identifier, value in stored:
         people = (value if isinstance(value, dict) else json.loads(value))["people"]
@@ -150,7 +184,7 @@ async def _verify(url: str, writers: list[Writer]) -> tuple[int, int]:
     expected = {number: UUID(id_.removeprefix("corrected ")) for each in writers for number, id_ in each.written.items()}
     assert {number: by_number.get(number) for number in expected} == expected
     # A write without a response may be stored, but only completely.
-    pending = [writer.intent.numbers for writer in writers if writer.intent]
+    pending = [writer.intent.numbers for writer in writers if writer.intent and writer.intent.numbers]
     for numbers in pending:
         assert len({number in by_number for number in numbers}) == 1, f"{numbers} are stored in part"
     assert set(by_number) <= set(expected) | {number for numbers in pending for number in numbers}

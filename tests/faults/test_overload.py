@@ -141,3 +141,19 @@ async def test_readiness_with_an_exhausted_but_responsive_pool_is_200(
         assert (ready.status_code, ready.json()["type"]) == (503, "urn:lifeline:problem:not-ready")
         await others.aclose()
         assert (await client.get("/health/ready")).status_code == 200
+
+
+@mostly_sqlite
+async def test_199_senders_of_every_sort_are_all_answered(seeded_database_url: str, serving: Serving) -> None:
+    async with serving(seeded_database_url, database_lock_timeout_seconds=5) as client:
+        held = [answer.json() for answer in [await post_people(client, people) for people in range(1, 5)]]
+        async with locked_ledger(seeded_database_url):
+            writing = [asyncio.create_task(post_people(client, 10 + at)) for at in range(187)]
+            label = {"sensitivity": "red", "reason": "names a place"}
+            writing += [asyncio.create_task(client.post(f"/v1/reports/{held[at % 4]['id']}/label", json=label)) for at in range(8)]
+            patches = (client.patch("/v1/places/oldtown", json={"name": f"Old town {at}"}) for at in range(4))
+            writing += [asyncio.create_task(each) for each in patches]
+            await asyncio.sleep(0.5)
+            assert not any(each.done() for each in writing)
+        answers = await asyncio.gather(*writing)
+    assert Counter(each.status_code for each in answers) == {201: 191, 409: 4, 200: 4}

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,11 +50,11 @@ class Pair:
 
 
 @contextmanager
-def replicated() -> Iterator[Pair]:
+def replicated(settings: Mapping[str, str] = SETTINGS) -> Iterator[Pair]:
     """Run a pair with an empty database; stop and delete it at the end."""
     with tempfile.TemporaryDirectory(prefix="lifeline-pair-") as folder:
         one, other = Path(folder) / "one", Path(folder) / "other"
-        initialise(one, SETTINGS)
+        initialise(one, settings)
         primary = get_server(one, cleanup_mode="stop")
         try:
             asyncio.run(execute(primary, f"CREATE DATABASE {NAME}"))

@@ -134,7 +134,7 @@ async def create_import(
                 return Response(checked.model_dump_json(), headers={"Cache-Control": "no-store"}, media_type=JSON)
             if all_or_nothing:
                 _raise_problems(await importer.dry_run())
-            return await idempotent_write(request, caller, write)
+            return await idempotent_write(request, caller, write, long=True)
         except UnreadableFile as error:
             raise invalid_field(error.pointer, str(error)) from None
 
