@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import BindParameter, ColumnElement, CompoundSelect, ScalarSelect, Uuid, and_, bindparam, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -15,6 +16,7 @@ from app.assessment.outcomes import Outcome
 from app.assessment.relevance import EVERYTHING, MARGIN, first_cut, is_replaced, needed_since
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
+from app.domain.kinds.values import Value
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import DATE_LENGTH, day_at, end_of
 from app.domain.tlp import MAX_LEVEL
@@ -23,6 +25,21 @@ from app.reference.queries import place_timezones, source_names, sources_by_id, 
 from app.reports.models import Report
 from app.storage.paging import chunks
 from app.storage.types import UtcDateTime, table_of
+
+
+_COPIED = (
+    *("global_seq", "id", "stated_at", "recorded_at", "credibility", "method", "directness", "relays"),
+    *("url", "title", "quote", "language", "licence"),
+)
+# Without those that no assessment reads, because what a long history costs is mostly the values of its rows.
+_COLUMNS = tuple(
+    table_of(Report).c[name]
+    for name in (
+        *_COPIED,
+        *("indicator_id", "place_id", "source_id", "kind", "value", "via", "origin", "stated_text", "observed_to", "effective_at"),
+        *("level", "submitted_level", "lowest_level", "superseded_from_level", "retracted_from_level", "ended_global_seq"),
+    )
+)
 
 
 def reports_at(time_point: TimePoint) -> list[ColumnElement[bool]]:
@@ -70,7 +87,7 @@ def _latest_of_source(time_point: TimePoint, *where: ColumnElement[bool]) -> Sca
 def _select_latest(time_point: TimePoint) -> CompoundSelect[Any]:
     ids: BindParameter[UUID] = bindparam("ids", expanding=True)
     latest = select(_latest_of_source(time_point)).select_from(IndicatorSource).where(col(IndicatorSource.indicator_id).in_(ids))
-    reports = select(*table_of(Report).c)
+    reports = select(*_COLUMNS)
     return union_all(
         reports.where(col(Report.global_seq).in_(latest)),
         reports.where(col(Report.indicator_id).in_(ids), _standing_though_ended(time_point), *reports_at(time_point)),
@@ -110,7 +127,7 @@ def _select_since(time_point: TimePoint, count: int) -> CompoundSelect[Any]:
         .where(col(IndicatorSource.indicator_id) == indicator)
         for indicator, since in cuts
     ]
-    recent, before = (select(literal(is_before).label("is_before"), *table_of(Report).c) for is_before in (0, 1))
+    recent, before = (select(literal(is_before).label("is_before"), *_COLUMNS) for is_before in (0, 1))
     return union_all(recent.where(since, *reports_at(time_point)), before.where(col(Report.global_seq).in_(union_all(*endless))))
 
 
@@ -192,7 +209,7 @@ async def load_all(
     rows: list[Any] = []
     for ids in chunks(indicators):
         where = [col(Report.indicator_id).in_(ids), *([col(Report.level) <= level] if level < MAX_LEVEL else [])]
-        statement = select(*table_of(Report).c).where(*where, *reports_at(time_point))
+        statement = select(*_COLUMNS).where(*where, *reports_at(time_point))
         latest = statement if limit is None else statement.order_by(col(Report.global_seq).desc()).limit(limit)
         rows.extend(await connection.execute(latest))
     return _by_indicator(rows, await _statements(connection, rows, time_point))
@@ -203,7 +220,7 @@ async def load_reports(connection: AsyncConnection, ids: Collection[UUID], time_
     rows = [
         row
         for some in chunks(ids)
-        for row in await connection.execute(select(*table_of(Report).c).where(col(Report.id).in_(some), *reports_at(time_point)))
+        for row in await connection.execute(select(*_COLUMNS).where(col(Report.id).in_(some), *reports_at(time_point)))
     ]
     return {each.id: each for each in (await _statements(connection, rows, time_point)).values()}
 
@@ -253,17 +270,18 @@ async def effective_levels(connection: AsyncConnection, rows: Sequence[Any], tim
     return {each: max(row.level, lowest[each]) for each, row in declassified.items()}
 
 
-_COPIED = (
-    *("global_seq", "id", "stated_at", "recorded_at", "credibility", "method", "directness", "relays"),
-    *("url", "title", "quote", "language", "licence"),
-)
-
-
 def _by_indicator(rows: Sequence[Any], built: Mapping[int, Statement]) -> dict[UUID, list[Statement]]:
     found: dict[UUID, list[Statement]] = {}
     for row in rows:
         found.setdefault(row.indicator_id, []).append(built[row.global_seq])
     return found
+
+
+@lru_cache(maxsize=10_000)
+def _value(kind: str, stored: bytes) -> Value:
+    # Sources repeat what they said, and each report on an indicator is assessed with those before it.
+    value: Value = KINDS[kind].value_model.model_validate(orjson.loads(stored))
+    return value
 
 
 async def _statements(
@@ -284,7 +302,7 @@ async def _statements(
         time = row.observed_to or row.stated_text
         statement = Statement(
             source=sources[row.source_id],
-            value=KINDS[row.kind].value_model.model_validate(row.value),
+            value=_value(row.kind, orjson.dumps(row.value)),
             via=[names[slug] for slug in row.via],
             origin=origins[row.origin] if row.origin is not None else None,
             observed_to=end_of(row.observed_to) if row.observed_to else None,
