@@ -30,7 +30,7 @@ from app.storage.paging import chunks
 from app.storage.types import table_of
 
 # For one transaction: each step takes about 0.5 ms, or more where many reports matter.
-MAX_STEPS, MAX_SECONDS = 30, 0.05
+MAX_STEPS, MAX_SECONDS = 30, 0.1
 # Indicators whose reports are loaded together, and reports of one from which on those that matter are selected.
 MAX_STEP_INDICATORS = 10
 MAX_LOADED_REPORTS = 60
