@@ -1,4 +1,4 @@
-"""The route class of lists, which get most of the requests."""
+"""The route class of lists and situations, which get most of the requests."""
 
 from collections.abc import Callable, Coroutine
 from inspect import signature
@@ -39,13 +39,17 @@ class FastListRoute(APIRoute):
             await reject_unknown_parameters(request)
             state = app_state(request)
             caller = await get_caller(request, state.database, state.settings, await bearer(request))
-            arguments = {
+            arguments: dict[str, Any] = {
                 "request": request,
                 "caller": caller,
                 "database": state.database,
                 "settings": state.settings,
                 "filters": _validate_query(model, request),
             }
+            for field in dependant.path_params:
+                arguments[field.name], errors = field.validate(request.path_params[field.alias], {}, loc=("path", field.alias))
+                if errors:
+                    raise RequestValidationError(errors)
             response: Response = await endpoint(**{name: arguments[name] for name in parameters})
             return response
 

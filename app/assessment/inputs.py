@@ -30,11 +30,12 @@ from app.assessment.document import IndicatorIdentity, render
 from app.assessment.envelope import Assessment, assess
 from app.assessment.judgement_inputs import load_judgements, spoken_of_since
 from app.assessment.judgements import Judgement
-from app.assessment.loading import load_relevant, load_reports
+from app.assessment.loading import load_reports
 from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.outcomes import Outcome
 from app.assessment.policy import NO_POLICY, Policy
 from app.assessment.statement import Statement
+from app.assessment.windows import load_relevant
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.tlp import MAX_LEVEL
@@ -143,12 +144,12 @@ async def build_inputs(
     judgements = await load_judgements(connection, subjects, time_point)
     since = await spoken_of_since(connection, judgements, time_point)
     timezones = {each.place.id: each.place.timezone for each in subjects.values()}
-    statements = await load_relevant(connection, kinds, horizons, outcomes, since, timezones, time_point)
+    windows = await load_relevant(connection, kinds, horizons, outcomes, since, timezones, time_point)
     return {
         each: AssessmentInputs(
             subject,
             horizons[subject.kind],
-            statements.get(each, []),
+            list(windows[each].loaded) if each in windows else [],
             outcomes.get(each, []),
             judgements.get(each, []),
             last_changes.get(each, {}),

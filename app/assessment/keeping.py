@@ -1,8 +1,9 @@
 """Make the steps of indicators again that changes moved, a few in one transaction, so that other writers wait little."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from app.assessment.models import IndicatorProjection, IndicatorSource, Indicato
 from app.assessment.projection import projection_rows
 from app.assessment.statement import Statement
 from app.assessment.steps import Row, seen_at, step_rows
+from app.assessment.windows import Window, load_relevant
+from app.domain.kinds import KINDS
 from app.domain.time_point import TimePoint
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.evidence import OUTCOMES
@@ -26,9 +29,9 @@ from app.reports.models import Report
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
-# Steps for one transaction: each takes about 0.5 ms, or 2 ms where the reports that matter are selected for it.
-MAX_STEPS, MAX_SELECTED_STEPS = 30, 8
-# Indicators whose reports are loaded together, and reports of one from which on those that matter are selected for each time.
+# For one transaction: each step takes about 0.5 ms, or more where many reports matter.
+MAX_STEPS, MAX_SECONDS = 30, 0.1
+# Indicators whose reports are loaded together, and reports of one from which on those that matter are selected.
 MAX_STEP_INDICATORS = 10
 MAX_LOADED_REPORTS = 60
 
@@ -65,17 +68,25 @@ async def keep_steps(session: AsyncSession, horizons: Horizons) -> bool:
         history = histories.get(indicator)
         if len(steps) >= MAX_STEPS or (kept and history is None):
             break
-        most = MAX_SELECTED_STEPS if history is None else MAX_STEPS
-        times = history.times(since) if history is not None else await select_times(connection, indicator, since, most + 1)
-        until = times[most] if len(times) > most else None
+        is_long = history is None
+        times = history.times(since) if history is not None else await select_times(connection, indicator, since, MAX_STEPS + 1)
+        began = monotonic()
+        if is_long and times:
+            history = await load_slice(connection, indicator, times[:MAX_STEPS], horizons)
+        until = times[MAX_STEPS] if len(times) > MAX_STEPS else None
         before: dict[int, tuple[Any, ...]] = {}
-        for at in times[:most]:
-            rows = history.rows_at(at) if history is not None else await rows_at(connection, indicator, at, horizons)
+        # As long as loading took, which is for nothing otherwise.
+        end = max(2 * monotonic() - began, began + MAX_SECONDS)
+        for number, at in enumerate(times[:MAX_STEPS]):
+            if number and is_long and monotonic() > end:
+                until = at
+                break
+            rows = await rows_at(connection, indicator, at, horizons, history)
             steps += step_rows(rows, at, before)
             before = seen_at(rows)
         newest = None if until is not None else times[-1] if times else since
         kept.append({"of": indicator, "since": since, "end": until or _NEVER, "until": until, "newest": newest})
-        if history is None:
+        if is_long:
             break
     if kept:
         await connection.execute(_DELETE, [{name: each[name] for name in ("of", "since", "end")} for each in kept])
@@ -87,10 +98,15 @@ async def keep_steps(session: AsyncSession, horizons: Horizons) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Every report, outcome and judgement of an indicator, and the grades of those sources whose grade or party to the conflict changed."""
+    """Every report, outcome and judgement of an indicator, and the grades of those sources whose grade or party to the conflict changed.
+
+    With a `window`, reports are those that matter as of a time, and those stated later; `lowest` is the lowest label of all by that time.
+    """
 
     inputs: AssessmentInputs
     grades: Mapping[UUID, Sequence[Row]]
+    window: Window | None = None
+    lowest: int | None = None
 
     def times(self, since: datetime = MIN_EFFECTIVE_FROM) -> list[datetime]:
         """Return the times at which the assessment may change, from a time on."""
@@ -100,17 +116,31 @@ class History:
         times |= {grade["effective_from"] for each in sources for grade in self.grades.get(each, ())}
         return sorted(each for each in times if each >= since and each > MIN_EFFECTIVE_FROM)
 
-    def rows_at(self, at: datetime) -> list[dict[str, Any]]:
-        """Assess the indicator as of a time; return the projection rows of the clearances that see a report by then. Pure."""
-        statements = [self._graded(each, at) for each in self.inputs.statements if each.stated_at <= at]
+    def rows_at(self, at: datetime) -> list[dict[str, Any]] | None:
+        """Assess the indicator as of a time; return the projection rows of the clearances that see a report by then. Pure.
+
+        Return None if reports may matter that are not among those of the window.
+        """
+        statements = self._by(at, self.inputs.statements)
         if not statements:
             return []
         outcomes = [
             replace(each, evidence=self._graded(each.evidence, at)) for each in self.inputs.outcomes if each.evidence.stated_at <= at
         ]
-        seen = dict.fromkeys(range(min(each.level for each in statements), MAX_LEVEL + 1), _NO_CHANGE)
+        if (window := self.window) is not None:
+            # Those of the window with its latest, of which some may be so no more, and of all that is stated since.
+            now = Window(window.since, statements, [*self._by(at, window.latest), *statements], self._by(at, window.endless))
+            if now.needed_since(KINDS[self.inputs.subject.kind], self.inputs.horizon, outcomes) < window.since:
+                return None
+        lowest = min(each.level for each in statements)
+        if self.lowest is not None:
+            lowest = min(lowest, self.lowest)
+        seen = dict.fromkeys(range(lowest, MAX_LEVEL + 1), _NO_CHANGE)
         judgements = [each for each in self.inputs.judgements if each.recorded_at <= at]
         return projection_rows(replace(self.inputs, statements=statements, outcomes=outcomes, judgements=judgements, last_changes=seen))
+
+    def _by(self, at: datetime, said: Iterable[Statement]) -> list[Statement]:
+        return [self._graded(each, at) for each in said if each.stated_at <= at]
 
     def _graded(self, each: Statement, at: datetime) -> Statement:
         origin = None if each.origin is None else self._source(each.origin, at)
@@ -139,16 +169,46 @@ async def load_histories(connection: AsyncConnection, ids: Collection[UUID], hor
     judgements = await load_judgements(connection, subjects)
     statements = await load_all(connection, short)
     said = [each for own in statements.values() for each in own] + [each.evidence for own in outcomes.values() for each in own]
+    changed = await _changed_grades(connection, said)
+    found: dict[UUID, History] = {}
+    for each, subject in subjects.items():
+        inputs = (statements.get(each, []), outcomes.get(each, []), judgements.get(each, []))
+        found[each] = History(AssessmentInputs(subject, horizons[subject.kind], *inputs), changed)
+    return found
+
+
+async def _changed_grades(connection: AsyncConnection, said: Iterable[Statement]) -> dict[UUID, list[Row]]:
     grades: dict[UUID, list[Row]] = {}
     for some in chunks({source.id for each in said for source in (each.source, each.origin) if source is not None}):
         of_some = select(*_GRADES.c).where(_GRADES.c.source_id.in_(some)).order_by(_GRADES.c.effective_from, _GRADES.c.global_seq)
         for row in (await connection.execute(of_some)).mappings():
             grades.setdefault(row["source_id"], []).append(row)
-    changed = {each: own for each, own in grades.items() if len(own) > 1}
-    found: dict[UUID, History] = {}
-    for each, subject in subjects.items():
-        inputs = (statements.get(each, []), outcomes.get(each, []), judgements.get(each, []))
-        found[each] = History(AssessmentInputs(subject, horizons[subject.kind], *inputs), changed)
+    return {each: own for each, own in grades.items() if len(own) > 1}
+
+
+async def load_slice(connection: AsyncConnection, indicator: UUID, times: Sequence[datetime], horizons: Horizons) -> History | None:
+    """Load what matters to an indicator at the first of some times, and what is stated until the last; None where that may not suffice."""
+    first, last = times[0], times[-1]
+    subjects = await load_subjects(connection, [indicator])
+    subject, horizon = subjects[indicator], horizons[subjects[indicator].kind]
+    kinds, zones = {indicator: subject.kind}, {subject.place.id: subject.place.timezone}
+    outcomes = (await load_outcomes(connection, kinds)).get(indicator, [])
+    by_then = [each for each in outcomes if each.evidence.stated_at <= first]
+    windows = await load_relevant(connection, kinds, horizons, {indicator: by_then}, {}, zones, TimePoint(first))
+    later = (await load_all(connection, [indicator], TimePoint(last), stated_after=first)).get(indicator, [])
+    judged = await load_judgements(connection, subjects)
+    if judged or indicator not in windows or any(each.time < windows[indicator].since for each in later):
+        return None
+    window = windows[indicator]
+    said = [*window.loaded, *later]
+    seen = [*said, *window.latest, *window.endless, *(each.evidence for each in outcomes)]
+    grades = await _changed_grades(connection, seen)
+    return History(AssessmentInputs(subject, horizon, said, outcomes), grades, window, await _lowest_level(connection, indicator, first))
+
+
+async def _lowest_level(connection: AsyncConnection, indicator: UUID, as_of: datetime) -> int | None:
+    seen = select(func.min(col(Report.level))).where(col(Report.indicator_id) == indicator, col(Report.stated_at) <= as_of)
+    found: int | None = (await connection.execute(seen)).scalar_one()
     return found
 
 
@@ -176,11 +236,13 @@ async def select_times(
     return sorted(found)[:limit]
 
 
-async def rows_at(connection: AsyncConnection, indicator: UUID, as_of: datetime, horizons: Horizons) -> list[dict[str, Any]]:
-    """Assess an indicator as of a time from the reports that matter then; return rows as `History.rows_at` does."""
+async def rows_at(
+    connection: AsyncConnection, indicator: UUID, as_of: datetime, horizons: Horizons, history: History | None = None
+) -> list[dict[str, Any]]:
+    """Assess an indicator as of a time as `History.rows_at` does, from a history if it suffices, else from the reports that matter then."""
+    if history is not None and (found := history.rows_at(as_of)) is not None:
+        return found
     inputs = (await load_inputs(connection, [indicator], horizons, TimePoint(as_of)))[indicator]
-    seen = select(func.min(col(Report.level))).where(col(Report.indicator_id) == indicator, col(Report.stated_at) <= as_of)
-    lowest = (await connection.execute(seen)).scalar_one()
-    if lowest is None:
+    if (lowest := await _lowest_level(connection, indicator, as_of)) is None:
         return []
     return projection_rows(replace(inputs, last_changes=dict.fromkeys(range(lowest, MAX_LEVEL + 1), _NO_CHANGE)))

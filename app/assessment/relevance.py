@@ -4,8 +4,8 @@ Rule 5 takes out what is older than its horizon beside the newest sound report, 
 may be doubtful here counts as mattering: then more is read than necessary.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from typing import Any, get_args
 from uuid import UUID
@@ -21,12 +21,15 @@ from app.domain.tlp import MAX_LEVEL
 EVERYTHING = datetime.combine(MIN_DAY, time.min, UTC)
 # A report relates to those of the days before it that it may repeat, and days differ between time zones.
 MARGIN = timedelta(days=MAX_RELAY_DAYS + 2)
+# The newest sound report is mostly somewhat older than the newest; reading again from a little earlier would cost as much as once more.
+_MARGIN_OF_NEWEST = timedelta(days=2)
 _DIRECTNESS: tuple[str, ...] = get_args(Directness.__value__)
 
 
 def first_cut(newest: datetime, horizon: timedelta) -> datetime:
-    """Return the time since which reports matter if the newest, of this time, is sound."""
-    return max(EVERYTHING, newest - horizon - MARGIN) if newest > EVERYTHING + horizon + MARGIN else EVERYTHING
+    """Return the time since which reports matter if one that is about as new as the newest, of this time, is sound."""
+    reach = horizon + MARGIN + _MARGIN_OF_NEWEST
+    return max(EVERYTHING, newest - reach) if newest > EVERYTHING + reach else EVERYTHING
 
 
 def needed_since(
@@ -71,7 +74,8 @@ def _newest_sound(kind: Kind[Any], seen: Sequence[Statement], since: datetime, k
         said = [each for each in group if not kind.is_announced(each.value)]
         last_day = max((each.local_day for each in said), default=None)
         last = [each for each in said if each.local_day == last_day]
-        if last and all(each.time >= since and _is_sound(each, known) and not _may_repeat(each, said) for each in last):
+        days = _days_said(said)
+        if last and all(each.time >= since and _is_sound(each, known) and not _may_repeat(each, days) for each in last):
             times.append(min(each.time for each in last))
     return max(times, default=None)
 
@@ -80,6 +84,7 @@ def is_replaced(kind: Kind[Any], endless: Statement, loaded: Sequence[Statement]
     """Tell whether a report that passes no horizon is surely replaced by a later one of its source, for all who see it."""
     facets = kind.facets(endless.value)
     known = {each.id: each for each in loaded}
+    days = _days_said(loaded)
     return _is_sound(endless, known) and any(
         each.source.id == endless.source.id
         and each.level <= endless.level
@@ -89,7 +94,7 @@ def is_replaced(kind: Kind[Any], endless: Statement, loaded: Sequence[Statement]
         and not kind.is_announced(each.value)
         and (kind.is_endless(each.value) or kind.claims_relief(each.value))
         and _is_sound(each, known)
-        and not _may_repeat(each, loaded)
+        and not _may_repeat(each, days)
         for each in loaded
     )
 
@@ -103,12 +108,14 @@ def _ended(each: Statement, level: int) -> bool:
     return any(ended is not None and ended <= level for ended in (each.superseded_from_level, each.retracted_from_level))
 
 
-def _may_repeat(each: Statement, said: Sequence[Statement]) -> bool:
-    """Tell whether rule 3 may take a report out."""
-    rank = _DIRECTNESS.index(each.directness)
+def _days_said(said: Iterable[Statement]) -> set[tuple[UUID, str, date]]:
+    return {(each.source.id, each.directness, each.local_day) for each in said}
+
+
+def _may_repeat(each: Statement, days: Collection[tuple[UUID, str, date]]) -> bool:
+    """Tell whether rule 3 may take a report out, by the days on which each source said something, with the directness."""
     return each.relays is not None or any(
-        other.source.id == each.source.id
-        and _DIRECTNESS.index(other.directness) < rank
-        and 0 <= (each.local_day - other.local_day).days <= MAX_RELAY_DAYS
-        for other in said
+        (each.source.id, more_direct, each.local_day - timedelta(days=ago)) in days
+        for more_direct in _DIRECTNESS[: _DIRECTNESS.index(each.directness)]
+        for ago in range(MAX_RELAY_DAYS + 1)
     )

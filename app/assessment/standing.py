@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import chain
 from typing import Any, get_args
 from uuid import UUID
 
@@ -105,19 +106,28 @@ def overtaken(kind: Kind[Any], said: Sequence[AssessedStatement], old: frozenset
     """
     found: set[AssessedStatement] = set()
     current: list[AssessedStatement] = []
+    # Nothing overtakes a party to the conflict, nor does it overtake.
+    parties: dict[UUID, list[AssessedStatement]] = {}
+    shortest = min((each.horizon for each in said if each.horizon is not None), default=None)
+    has_states = any(each.from_outcome for each in said)
     for each in said:
+        beside = chain(current, *parties.values())
         # Rule 4: a relief claim that is not sound replaces nothing.
-        if each.sound or not (each.claims_relief or any(each.is_better_than(one) for one in current if one not in old)):
+        if each.sound or not (each.claims_relief or any(each.is_better_than(one) for one in beside if one not in old)):
             current = [one for one in current if one.source != each.source or kind.leaves_standing(each.value, one.value)]
-        current.append(each)
+            parties[each.source] = [one for one in parties.get(each.source, ()) if kind.leaves_standing(each.value, one.value)]
+        (parties.setdefault(each.source, []) if each.party else current).append(each)
         if each.sound:
             # Rule 5: only a sound report takes others past their horizon before it overtakes them.
-            current = [one for one in current if not one.is_past_horizon(each)]
-            shown = shown_by_outcomes(current)
+            current = _within_horizon(current, each, shortest)
+            parties = {source: _within_horizon(own, each, shortest) for source, own in parties.items() if own}
+            shown = shown_by_outcomes(current) if has_states else set()
             if each in shown:
                 continue
-            voices = [one for one in current if one not in shown]
+            voices = [one for one in current if one not in shown] if shown else current
             gone = {one for one in voices if _is_overtaken(kind, one, each, voices)}
+            if not gone:
+                continue
             # The report that shows a state is overtaken with it, not before.
             unveiled = shown - shown_by_outcomes([one for one in current if one not in gone])
             gone |= {one for one in unveiled if _is_overtaken(kind, one, each, voices)}
@@ -126,15 +136,21 @@ def overtaken(kind: Kind[Any], said: Sequence[AssessedStatement], old: frozenset
     return found
 
 
+def _within_horizon(said: list[AssessedStatement], newest: AssessedStatement, shortest: timedelta | None) -> list[AssessedStatement]:
+    """Leave out what is past its horizon, oldest first; mostly the first report is too new for the shortest of all horizons."""
+    # Reports of one day are in no order of time, and ages are in whole days where one has only a date.
+    if not said or shortest is None or newest.statement.time - said[0].statement.time <= shortest - timedelta(days=3):
+        return said
+    return [each for each in said if not each.is_past_horizon(newest)]
+
+
 def _is_overtaken(kind: Kind[Any], old: AssessedStatement, later: AssessedStatement, current: Sequence[AssessedStatement]) -> bool:
-    if old.party or not _may_overtake(kind, later, old):
-        return False
-    if old.is_better_than(later):
-        return True
-    if not later.is_better_than(old):
+    is_relief = later.is_better_than(old)
+    if not (is_relief or old.is_better_than(later)) or not _may_overtake(kind, later, old):
         return False
     return (
-        later.statement.method in _HAS_SEEN
+        not is_relief
+        or later.statement.method in _HAS_SEEN
         or later.rank < old.rank
         or any(
             each.origin != later.origin and each.sound and each.is_better_than(old) and _may_overtake(kind, each, old) for each in current

@@ -30,10 +30,11 @@ class AssessedStatement(StatedValue[Any]):
     """A report as the rules see it.
 
     `order` is its position in time, oldest first. `horizon` is None if it passes none. `ended` is a warning that has an outcome,
-    `from_outcome` the state in which an outcome left the subject, said by the outcome's evidence.
+    `from_outcome` the state in which an outcome left the subject, said by the outcome's evidence; its `source` is no voice of its own.
     """
 
     statement: Statement
+    source: UUID
     origin: UUID
     order: int
     party: bool
@@ -44,11 +45,6 @@ class AssessedStatement(StatedValue[Any]):
     horizon: timedelta | None
     ended: bool = False
     from_outcome: bool = False
-
-    @property
-    def source(self) -> UUID:
-        """The source; that of a state from an outcome is no voice of its own."""
-        return self.statement.id if self.from_outcome else self.statement.source.id
 
     def age_at(self, later: "AssessedStatement") -> timedelta:
         """Return by how much it is older than another."""
@@ -125,6 +121,7 @@ def assessed(
         value,
         day=statement.local_day,
         statement=statement,
+        source=statement.id if from_outcome else statement.source.id,
         origin=origin.id,
         order=order,
         party=party,

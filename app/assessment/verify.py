@@ -96,7 +96,7 @@ async def _step_differs(
                 shown |= seen_at([left.pop()], lambda step: stored_content(step["document"]))
             except ZstdError:
                 return True
-        if shown != seen_at(history.rows_at(at) if history is not None else await rows_at(connection, indicator, at, horizons)):
+        if shown != seen_at(await rows_at(connection, indicator, at, horizons, history)):
             return True
     return False
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
@@ -45,6 +45,15 @@ track_records = APIRouter(tags=["Places, sources, routes"])
 class SituationFilters(PastListFilters):
     """Filters of the list of situations."""
 
+    lang: Lang = None
+
+
+class PlaceFilters(BaseModel):
+    """What to include in the situation of a place, and as of when."""
+
+    within: Annotated[bool, Field(description="Include the descendants of the place; each item names its own place.")] = False
+    as_of: AsOf = None
+    known_at: KnownAt = None
     lang: Lang = None
 
 
@@ -99,28 +108,25 @@ async def get_situation(
     database: DatabaseDep,
     settings: SettingsDep,
     place: Annotated[str, Path(max_length=100, description="Slug of a place, or `scheme:code`.", examples=["aleppo-east"])],
-    within: Annotated[bool, Query(description="Include the descendants of the place; each item names its own place.")] = False,
-    as_of: AsOf = None,
-    known_at: KnownAt = None,
-    lang: Lang = None,
+    filters: Annotated[PlaceFilters, Query()],
 ) -> Response:
     """Get the situation of one place: people by concept, supplies with days left, routes, what is contested, and what to check.
 
     `checks` flag figures that are not plausible together, from what the caller sees; they change none.
     """
     async with database.read() as connection:
-        view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
-        stamp = await situation_stamp(connection, place, view, lang)
+        view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
+        stamp = await situation_stamp(connection, place, view, filters.lang)
         if stamp is not None and (kept := find_situation(connection, stamp)) is not None:
             return json_response(request, kept, revision=stamp.revision)
     async with database.snapshot() as connection:
         found = (await find_places_then(connection, [place], view.time_point)).get(place)
         if found is None:
             raise not_found("place")
-        stamp = await situation_stamp(connection, place, view, lang)
-        ids = await _with_descendants(connection, found.id, view.time_point) if within else [found.id]
-        situation = orjson.dumps(await load_situation(connection, ids, found, view, lang)).decode()
-        (body,) = await localise(connection, [situation], lang, view.time_point)
+        stamp = await situation_stamp(connection, place, view, filters.lang)
+        ids = await _with_descendants(connection, found.id, view.time_point) if filters.within else [found.id]
+        situation = orjson.dumps(await load_situation(connection, ids, found, view, filters.lang)).decode()
+        (body,) = await localise(connection, [situation], filters.lang, view.time_point)
         revision = await current_revision(connection, caller.level)
         if stamp is not None:
             keep_situation(connection, stamp, body.encode())

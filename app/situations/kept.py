@@ -7,14 +7,16 @@ from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Select, String, bindparam, exists, or_, select, type_coerce
+from sqlalchemy import Engine, Select, bindparam, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.assessment.models import IndicatorProjection, StaleRecord
 from app.domain.time_point import LATEST
+from app.domain.tlp import LABELS
 from app.domain.view import View
-from app.indicators.queries import revision_for, visible_at
-from app.indicators.steps import AS_OF, STEPS, select_steps
+from app.indicators.queries import visible_at
+from app.indicators.steps import AS_OF, select_steps
+from app.ledger.models import LedgerHead
 from app.reference.models import Place, PlaceAncestor
 from app.storage.paging import head_seq
 from app.storage.types import table_of
@@ -39,15 +41,17 @@ def _select_stamp(level: int, *, is_past: bool) -> Select[Any]:
     place, pairs, projections = table_of(Place), table_of(PlaceAncestor), table_of(IndicatorProjection)
     target = select(place.c.id).where(place.c.slug == bindparam("slug")).scalar_subquery()
     of_places = projections.c.place_id.in_(select(pairs.c.ancestor_id).where(pairs.c.place_id == target))
-    shown: list[Any] = [head_seq(level).label("head"), type_coerce(projections.c.indicator_id, String).label("id")]
-    shown += [type_coerce(projections.c.recorded_at, String).label("recorded_at"), revision_for(level)]
+    revision = projections.c[f"revision_{LABELS[level]}"]
     is_left = [exists().where(pairs.c.ancestor_id == target, pairs.c.place_id != target), exists(select(table_of(StaleRecord).c.record_id))]
+    # Whatever changes for a clearance has the highest number yet, or is gone; places that move are public.
+    changes = select(table_of(LedgerHead).c.public_changes).scalar_subquery()
+    shown: list[Any] = [func.count().label("count"), func.max(revision), changes, head_seq(level).label("head")]
     shown.append(or_(*is_left).label("is_left"))
     if not is_past:
         return select(*shown).where(of_places, *visible_at(level))
     kept = select_steps(level)
-    wrong = or_(~kept.selected_columns.kept, projections.c.dated)
-    return kept.with_only_columns(*shown, type_coerce(STEPS.c.since, String).label("since"), wrong.label("wrong")).where(of_places)
+    wrong = func.max(case((or_(~kept.selected_columns.kept, projections.c.dated), 1), else_=0))
+    return kept.with_only_columns(*shown, wrong.label("wrong")).where(of_places)
 
 
 async def situation_stamp(connection: AsyncConnection, slug: str, view: View, lang: str | None) -> Stamp | None:
@@ -60,11 +64,10 @@ async def situation_stamp(connection: AsyncConnection, slug: str, view: View, la
         return None
     is_past = view.time_point != LATEST
     statement = _select_stamp(view.level, is_past=is_past)
-    rows = (await connection.execute(statement, {"slug": slug} | ({AS_OF.key: view.time_point.as_of} if is_past else {}))).all()
-    if not rows or any(row.is_left or (is_past and row.wrong) for row in rows):
+    row = (await connection.execute(statement, {"slug": slug} | ({AS_OF.key: view.time_point.as_of} if is_past else {}))).one()
+    if not row.count or row.is_left or (is_past and row.wrong):
         return None
-    changes = frozenset(tuple(row[1:]) for row in rows)
-    return Stamp((slug, view.level, view.at, changes), rows[0].head or 0)
+    return Stamp((slug, view.level, view.at, *row[:3]), row.head or 0)
 
 
 def find_situation(connection: AsyncConnection, stamp: Stamp) -> bytes | None:

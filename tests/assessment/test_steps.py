@@ -158,6 +158,7 @@ async def test_correction_of_an_old_report_moves_its_steps_and_those_after_alone
     more = [report(value={"people": 10 + at}, stated_at=f"2016-08-{1 + at // 24:02}T{at % 24:02}:00:00Z") for at in range(20)]
     await post_all(client, *more)
     monkeypatch.setattr(keeping, "MAX_LOADED_REPORTS", 10)
+    monkeypatch.setattr(keeping, "MAX_STEPS", 8)
     assert await keep_all(database, settings) > 2
 
     async def figures() -> list[int]:

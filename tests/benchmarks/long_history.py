@@ -1,10 +1,11 @@
-"""The cost of a long history: the same requests on an indicator with 100 reports and on one with 100,000, interleaved in one run.
+"""The cost of a long history: the same requests on an indicator with 100 reports and on one with 10,000, interleaved in one run.
 
-    uv run python -m tests.benchmarks.long_history [--reports 100000] [--rounds 60]
+    uv run python -m tests.benchmarks.long_history [--reports 10000] [--rounds 60] [--minutes 240] [--engine SQLite]
 
-Prints for SQLite and PostgreSQL the median of each request on both indicators and their ratio, of `as_of` in the middle of
-the long history against a plain lookup, and of a correction of one of its oldest reports against a POST. Requests go
-through the whole application, in process, without a network.
+The reports are `--minutes` apart: the fewer minutes, the more reports are within the horizon of the newest and count at each
+change. Prints for SQLite and PostgreSQL, or for one of them, the median of each request on both indicators and their ratio, of
+`as_of` in the middle of the long history against a plain lookup, and of a correction of one of its oldest reports against a POST.
+Requests go through the whole application, in process, without a network.
 """
 
 import argparse
@@ -36,14 +37,14 @@ START = datetime(2016, 1, 1, tzinfo=UTC)
 SOURCES = ("agency", "envoy", "monitor", "unknown", "army", "rebels", "outlet", "neighbour")
 
 
-def _statement(place: str, number: int) -> dict[str, Any]:
-    stated = (START + timedelta(minutes=number)).isoformat().replace("+00:00", "Z")
+def _statement(place: str, number: int, minutes: int) -> dict[str, Any]:
+    stated = (START + timedelta(minutes=minutes * number)).isoformat().replace("+00:00", "Z")
     return report(place=place, source=SOURCES[number % len(SOURCES)], stated_at=stated, value={"people": 200_000 + number % 1000})
 
 
-async def _fill(client: httpx.AsyncClient, place: str, count: int) -> None:
+async def _fill(client: httpx.AsyncClient, place: str, count: int, minutes: int) -> None:
     for first in range(0, count, 1000):
-        answer = await client.post("/v1/reports", json=[_statement(place, at) for at in range(first, min(count, first + 1000))])
+        answer = await client.post("/v1/reports", json=[_statement(place, at, minutes) for at in range(first, min(count, first + 1000))])
         assert answer.json()["refused"] == 0, answer.text
 
 
@@ -55,8 +56,8 @@ async def _timed(request: Callable[[], Awaitable[httpx.Response]], status: int) 
     return spent
 
 
-async def _measure(url: str, reports: int, rounds: int) -> dict[str, list[float]]:
-    app = create_app(Settings(database_url=url))
+async def _measure(url: str, reports: int, rounds: int, minutes: int) -> dict[str, list[float]]:
+    app = create_app(Settings(database_url=url, access_log=False))
     async with LifespanManager(app):
         async with app.state.database.write() as session:
             _, secret = await create_key(session, name="b", organisation="b", scopes=tuple(Scope), clearance=Label.RED)
@@ -70,15 +71,15 @@ async def _measure(url: str, reports: int, rounds: int) -> dict[str, list[float]
             oldest = {}
             for place, size in sizes.items():
                 await reference.add("places", slug=place, name=place)
-                await _fill(client, place, size)
+                await _fill(client, place, size, minutes)
                 ids[place] = (await client.get("/v1/indicators", params={"place": place})).json()["items"][0]["id"]
                 oldest[place] = (await client.get("/v1/reports", params={"indicator": ids[place], "limit": 1000})).json()["items"]
             await keep_all(app.state.database, app.state.settings)
-            middle = (START + timedelta(minutes=reports // 2)).isoformat().replace("+00:00", "Z")
+            middle = (START + timedelta(minutes=minutes * (reports // 2))).isoformat().replace("+00:00", "Z")
             spent: dict[str, list[float]] = {}
             for turn in range(rounds):
                 for place, size in sizes.items():
-                    body = _statement(place, size + turn)
+                    body = _statement(place, size + turn, minutes)
                     spent.setdefault(f"POST {place}", []).append(await _timed(lambda body=body: client.post("/v1/reports", json=body), 201))
                     params = {"place": place}
                     spent.setdefault(f"GET {place}", []).append(
@@ -95,7 +96,7 @@ async def _measure(url: str, reports: int, rounds: int) -> dict[str, list[float]
             for turn in range(min(rounds, 90)):
                 for place in sizes:
                     path = f"/v1/reports/{oldest[place][turn]['id']}/correction"
-                    body = _statement(place, turn) | {"reason": "misread", "value": {"concept": "trapped", "people": 7}}
+                    body = _statement(place, turn, minutes) | {"reason": "misread", "value": {"concept": "trapped", "people": 7}}
                     spent.setdefault(f"correction {place}", []).append(
                         await _timed(lambda path=path, body=body: client.post(path, json=body), 201)
                     )
@@ -116,15 +117,18 @@ def _print(console: Console, engine: str, spent: dict[str, list[float]]) -> None
 def main() -> None:
     """Measure both engines and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reports", type=int, default=100_000)
+    parser.add_argument("--reports", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--minutes", type=int, default=240)
+    parser.add_argument("--engine", choices=("SQLite", "PostgreSQL"))
     options = parser.parse_args()
     console = Console()
     with tempfile.TemporaryDirectory() as folder, postgres_server() as server:
         asyncio.run(execute(server, "CREATE DATABASE bench"))
         for engine, url in (("SQLite", f"sqlite:///{Path(folder) / 'bench.db'}"), ("PostgreSQL", server.get_uri("bench"))):
-            migrate(Settings(database_url=url))
-            _print(console, engine, asyncio.run(_measure(url, options.reports, options.rounds)))
+            if options.engine in (None, engine):
+                migrate(Settings(database_url=url, access_log=False))
+                _print(console, engine, asyncio.run(_measure(url, options.reports, options.rounds, options.minutes)))
 
 
 if __name__ == "__main__":
