@@ -109,7 +109,8 @@ class Brief:
         """Return the report that a reason rests on: of those behind the assessment, the one of that time."""
         assert of.assessment.preferred is not None
         candidates = [of.assessment.preferred.id, *of.assessment.basis.values()]
-        return next((each for each in candidates if rfc3339(self.statements[each].time) == since), candidates[0])
+        days = [each for each in candidates if str(self.statements[each].local_day) == since[:10]]
+        return next((each for each in candidates if rfc3339(self.statements[each].time) == since), (days or candidates)[0])
 
     def _in_order(self, kind: Kind[Any]) -> list[PastAssessment]:
         """Return the indicators of a kind as situations order them, those without a value last."""

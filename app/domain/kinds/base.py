@@ -50,7 +50,8 @@ class Kind(ABC, Generic[V]):
     `relief_states` are those that say that all is well, which takes two voices. A report overtakes another that is at least
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
     an indicator share, `filter_field` among them or not. Reports of a kind that `is_lasting` pass no horizon and never become stale.
-    With `compares_days`, `disputes` looks at the days of reports, too. `report_fields` are fields of an assessed value that are about its
+    With `compares_days`, `disputes` looks at the days of reports, too. A kind that `reads_all` tells since when something is so, which
+    reports of any age may say. `report_fields` are fields of an assessed value that are about its
     reports themselves: a judgement, which is no report, leaves them unchanged.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
     `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). `outdates` is the group whose
@@ -97,6 +98,7 @@ class Kind(ABC, Generic[V]):
     subject_fields: ClassVar[tuple[str, ...]] = ()
     is_lasting: ClassVar[bool] = False
     compares_days: ClassVar[bool] = False
+    reads_all: ClassVar[bool] = False
     report_fields: ClassVar[frozenset[str]] = frozenset()
 
     def resolve(self, value: V, stated_on: date) -> V:
@@ -162,6 +164,10 @@ class Kind(ABC, Generic[V]):
         """Return the sort key of an item in a situation."""
         return self.due_date(summary) or date.max, str(summary[self.filter_field])
 
+    def place_facts(self, values: Sequence[Mapping[str, Any]], at: datetime) -> dict[str, Any]:
+        """Return what all assessed values of the kind in one place say together, for its situation; nothing by default."""
+        return {}
+
     def situation_fields(self, items: Sequence[dict[str, Any]], unknown: Collection[str]) -> dict[str, Any]:
         """Return the fields of a situation that show the kind's items, unless its group is `other`.
 
@@ -183,6 +189,10 @@ class Kind(ABC, Generic[V]):
     def alert(self, value: V, sent_on: date) -> Alert | None:
         """Return a report as an alert sent on a day (UTC); None if it calls for none."""
         return None
+
+    def cancels_alerts(self, value: V) -> bool:
+        """Tell whether a report that calls for no alert cancels those of the reports that it ends."""
+        return False
 
     def default_label(self, value: V, source_type: str, usual: Label) -> Label:
         """Return the label of a report sent without one; reports of witnesses are at least `amber`."""
@@ -234,9 +244,9 @@ class Kind(ABC, Generic[V]):
         """Tell whether a report passes no horizon while it has no outcome."""
         return self.never_passes(value) or self.warns(value)
 
-    def repeat_key(self, value: V) -> Any:
-        """Return what a less direct report of a source shares with a more direct one that it repeats."""
-        return None
+    def repeated_severity(self, value: V, severity: Severity) -> Severity:
+        """Return the place of a value on the scale that tells whether a less direct report says worse: by default its `severity`."""
+        return severity
 
     def leaves_standing(self, later: V, earlier: V) -> bool:
         """Tell whether a later report of a source adds to an earlier one instead of replacing it."""

@@ -26,13 +26,14 @@ class Risk:
     """A risk for people: `held`, if they cannot leave, or `short`, if a supply or service is or will soon be missing.
 
     `people` are those held, 0 if not known. `figure` is the field of the value that it rests on, if another report than the preferred
-    may say it.
+    may say it. `since` is the day since which it has been so, where the value tells.
     """
 
     state: Literal["held", "short"]
     reason: str
     people: int = 0
     figure: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
