@@ -133,7 +133,7 @@ class Brief:
                 yield _("%(subject)s: only claimed or announced: %(said)s.") % {"subject": subject, "said": said}
             return
         value, preferred = found.value or {}, found.preferred
-        clauses = kind.clauses(value)
+        clauses = [*kind.clauses(value), *kind.details(value)]
         text = words.said(kind.name, clauses, lambda path: citations.mark(found.basis.get(path, preferred.id))) if clauses else ""
         pair = {"name": subject, "value": text or _("known") + citations.mark(preferred.id)}
         yield _("%(name)s: %(value)s") % pair + "."
@@ -159,7 +159,8 @@ class Brief:
             return
         words, _ = self.words, self.words.locale.gettext
         mark, stated = citations.mark(judgement.id), judgement.stated
-        clauses = kind.clauses(judgement.value.model_dump(mode="json"))
+        judged = judgement.value.model_dump(mode="json")
+        clauses = [*kind.clauses(judged), *kind.details(judged)]
         said = words.said(kind.name, clauses, lambda _: mark) if clauses else mark.strip()
         shown = {"subject": words.subject(kind.name, of.inputs.subject.subject), "said": said}
         yield _("Judgement of an analyst on %(subject)s, not a report: %(said)s.") % shown

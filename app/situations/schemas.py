@@ -208,6 +208,7 @@ class Digest(BaseModel):
     since_revision: int | None = Field(description="Revision since which changes are listed; null if `since` is a time.")
     as_of: Timestamp = Field(description="Time up to which statements count.")
     revision: int = Field(description="Head of the ledger as this caller sees it: send it as `since` next time.")
+    cut: bool = Field(description="Whether there were more than the last 1,000 reports, which were looked at: ask for a shorter time.")
     items: list[DigestItem] = Field(description="The changes, in the order of the values of `change`.")
     links: DigestLinks = Field(description="Links of the digest.")
 

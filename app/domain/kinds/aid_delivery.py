@@ -18,16 +18,7 @@ from app.domain.tlp import Label, strictest
 DeliveryStage = TypeAliasType(
     "DeliveryStage",
     Literal[
-        "requested",
-        "approved",
-        "planned",
-        "under_way",
-        "denied",
-        "cancelled",
-        "turned_back",
-        "attacked",
-        "partly_delivered",
-        "delivered",
+        "requested", "approved", "planned", "under_way", "denied", "cancelled", "turned_back", "attacked", "partly_delivered", "delivered"
     ],
 )
 _ARRIVED = frozenset({"partly_delivered", "delivered"})
@@ -125,6 +116,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
         *("last_delivery", "denied_since"),
     )
     note_fields = ("days_since", "denied_since", "planned_for", "supplies", "removed", "route", "cause")
+    brief_codes = ("cause",)
     place_reasons = frozenset({"no_delivery"})
     situation_columns = (
         ("facts.aid_delivery.last_delivery", "#date+delivery+last", "date"),
@@ -186,6 +178,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
         "field_on_earliest": gettext_noop("At the earliest"),
         "field_on_latest": gettext_noop("At the latest"),
         "field_planned_for": gettext_noop("Planned for people"),
+        "field_cause": gettext_noop("Cause"),
         "field_supplies": gettext_noop("Supplies"),
         "field_removed": gettext_noop("Taken off the convoy"),
         "field_last_delivery": gettext_noop("Last delivery"),
@@ -224,8 +217,8 @@ class AidDeliveryKind(Kind[AidDelivery]):
         if value.get("planned_for") is not None:
             found.append(Clause(gettext_noop("planned for %(number)s"), {"number": ("planned_for", value["planned_for"])}))
         for name, message in (("supplies", gettext_noop("with: %(codes)s")), ("removed", gettext_noop("taken off: %(codes)s"))):
-            if value.get(name):
-                found.append(Clause(message, codes={"codes": value[name]}, path=name))
+            if value.get(name) is not None:
+                found.append(Clause(message, codes={"codes": value[name] or ("none_of_these",)}, path=name))
         if value.get("denied_since"):
             found[0] = Clause(gettext_noop("denied since %(day)s"), {"day": ("denied_since", value["denied_since"])})
         return found

@@ -62,7 +62,8 @@ class Kind(ABC, Generic[V]):
     subjects to others that include them, with the reason, marked with `gettext_noop`.
     Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`; that of a
     reason for a level, as `risks` gives it, begins with `because_`, that of a field of its form with `field_`, a line of help for it with
-    `help_`. `note_fields` are the fields of an item in a situation that the board shows as notes.
+    `help_`. `note_fields` are the fields of an item in a situation that the board shows as notes. Briefs show `brief_codes` and
+    `brief_words` besides: fields of codes and of free text.
     """
 
     name: ClassVar[str]
@@ -86,6 +87,8 @@ class Kind(ABC, Generic[V]):
     outdates: ClassVar[SituationGroup | None] = None
     place_reasons: ClassVar[frozenset[str]] = frozenset()
     note_fields: ClassVar[tuple[str, ...]] = ()
+    brief_codes: ClassVar[tuple[str, ...]] = ()
+    brief_words: ClassVar[tuple[str, ...]] = ()
     hxl: ClassVar[Mapping[str, str]] = {}
     counts_stock: ClassVar[bool] = False
     part_of: ClassVar[Mapping[tuple[str, str], str]] = {}
@@ -155,6 +158,12 @@ class Kind(ABC, Generic[V]):
     def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
         """Return what a value says, as the parts of a sentence: that of a report or of an assessment."""
         return plot_clauses(value, self.plot)
+
+    def details(self, value: Mapping[str, Any]) -> list[Clause]:
+        """Return what a brief tells of a value besides its clauses."""
+        of_code = {name: {"codes": {"said": (value[name],)}} for name in self.brief_codes if value.get(name)}
+        found = of_code | {name: {"words": {"said": value[name]}} for name in self.brief_words if value.get(name)}
+        return [Clause("%(said)s", about=f"field_{name}", path=name, **parts) for name, parts in found.items()]
 
     def happened_on(self, value: Mapping[str, Any]) -> date | None:
         """Return the day by which what an assessed value says had happened, for a kind that `outdates` others; None for nothing."""

@@ -76,7 +76,7 @@ class PopulationMovementKind(Kind[PopulationMovement]):
     subject_fields = ("since",)
     range_fields = frozenset({"people_low", "people_high"})
     outdates = "trapped"
-    note_fields = ("destination",)
+    note_fields = brief_words = ("destination",)
     hxl = {
         "movement": "#affected+movement+type",
         "since": "#date+movement+start",

@@ -80,6 +80,7 @@ class ServiceStatusKind(Kind[ServiceStatus]):
     range_fields = frozenset({"working_low", "working_high"})
     has_alerts = True
     note_fields = ("since", "reason")
+    brief_words = ("reason",)
     hxl = {
         "service": "#service+code",
         "state": "#status+service",
@@ -111,6 +112,7 @@ class ServiceStatusKind(Kind[ServiceStatus]):
         "field_service": gettext_noop("Service"),
         "field_working": gettext_noop("How many work"),
         "field_known": gettext_noop("How many are known"),
+        "field_reason": gettext_noop("Reason"),
         "help_reason": gettext_noop("In words, such as no fuel; never a name or a site."),
         "because_out_of_service": gettext_noop("out of service"),
     }
