@@ -116,3 +116,5 @@ def test_horizon_of_an_unknown_kind_names_the_kinds(monkeypatch: pytest.MonkeyPa
     said = problems(monkeypatch, LIFELINE_HORIZON_DAYS='{"supply_runouts": 30}')
     assert 'LIFELINE_HORIZON_DAYS={"supply_runouts": 30}: has no kind supply_runouts' in said
     assert "supply_runout," in said
+    said = problems(monkeypatch, LIFELINE_HORIZON_DAYS='{"population_movement": 30}')
+    assert "reports of population_movement never pass a horizon: leave it out" in said

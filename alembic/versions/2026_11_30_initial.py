@@ -551,6 +551,7 @@ def _create_assessment() -> None:
     op.create_table(
         "alert_standing",
         sa.Column("report_id", sa.Uuid(), nullable=False),
+        sa.Column("cancels", sa.Boolean(), nullable=False),
         sa.Column("confirmed", sa.Integer(), nullable=False),
         sa.Column("ended", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["report_id"], ["report.id"], name=op.f("fk_alert_standing_report_id")),

@@ -17,12 +17,20 @@ MAX_CHECKED_REPORTS = 50
 
 
 def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID]) -> list[dict[str, Any]]:
-    """Return the rows to store for reports on one indicator that were just recorded: one for each that calls for an alert."""
+    """Return the rows to store for reports on one indicator that were just recorded: those that call for an alert, or cancel one."""
     kind = KINDS[inputs.subject.kind]
+
+    def calls(each: Statement) -> bool:
+        return kind.alert(each.value, each.recorded_at.date()) is not None
+
     checked: dict[UUID, tuple[bool, list[UUID]]] = {}
-    new = [each for each in inputs.statements if each.id in recorded and kind.alert(each.value, each.recorded_at.date()) is not None]
+    cancelling = {each.id for each in inputs.statements if each.id in recorded and kind.cancels_alerts(each.value)}
+    alerting = {each.id for each in inputs.statements if calls(each)} if cancelling else set()
+    new = [each for each in inputs.statements if each.id in recorded and (each.id in cancelling or calls(each))]
     new.sort(key=lambda each: each.global_seq)
-    rows: dict[UUID, dict[str, Any]] = {each.id: {"report_id": each.id, "confirmed": 0, "ended": {}} for each in new}
+    rows: dict[UUID, dict[str, Any]] = {
+        each.id: {"report_id": each.id, "cancels": each.id in cancelling, "confirmed": 0, "ended": {}} for each in new
+    }
     changing = inputs.changing_levels() if new else set()
     for level in range(min((each.level for each in new), default=MAX_LEVEL + 1), MAX_LEVEL + 1):
         if not checked or level in changing:
@@ -30,9 +38,10 @@ def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID]) -> list[dic
             checked = {each.id: _check(inputs, level, each) for each in seen}
         for report, (confirmed, ended) in checked.items():
             row = rows[report]
-            row["confirmed"] |= int(confirmed) << level
-            row["ended"] |= {str(each): row["ended"].get(str(each), 0) | 1 << level for each in ended}
-    return list(rows.values())
+            gone = [each for each in ended if not row["cancels"] or each in alerting]
+            row["confirmed"] |= int(confirmed and (bool(gone) or not row["cancels"])) << level
+            row["ended"] |= {str(each): row["ended"].get(str(each), 0) | 1 << level for each in gone}
+    return [each for each in rows.values() if each["confirmed"] or not each["cancels"]]
 
 
 def _check(inputs: AssessmentInputs, level: int, report: Statement) -> tuple[bool, list[UUID]]:

@@ -28,7 +28,7 @@ class IndicatorIdentity:
 def render(subject: IndicatorIdentity, assessment: Assessment, recorded_at: datetime, level: int) -> str:
     """Render the document for a clearance, without `revision`; `recorded_at` is the time of the last change."""
     preferred = assessment.preferred
-    path = f"/v1/indicators/{subject.id}"
+    path, judgement = f"/v1/indicators/{subject.id}", assessment.judgement
     document: dict[str, Any] = {
         "id": str(subject.id),
         "kind": subject.kind,
@@ -53,7 +53,7 @@ def render(subject: IndicatorIdentity, assessment: Assessment, recorded_at: date
         },
         "provenance": _provenance(preferred, level) if preferred else None,
         # Behind the time of the last change, which `app.assessment.steps` finds by what comes first.
-        "judgement": assessment.judgement.document() | {"lapsed": assessment.lapsed} if assessment.judgement else None,
+        "judgement": judgement and judgement.document() | {"lapsed": assessment.lapsed, "partial": assessment.partial},
         "sensitivity": LABELS[max(each.level for each in assessment.standing)].value if assessment.standing else None,
         "redacted": [],
         "links": {"self": path, "history": f"{path}/history", "reports": f"/v1/reports?indicator={subject.id}"},

@@ -43,7 +43,7 @@ class Assessment:
 
     `relations` has the preferred report, the others that stand, best first, then those listed beside them, latest first. `preferred` is
     None if nothing leads. `reports`, `sources` and `origins` are numbers of those that count. `warning_day` is `Kind.warning_day`.
-    `judgement` changes none of this; `lapsed` is whether a later report contradicts it.
+    `judgement` changes none of this; `lapsed` is whether a later report contradicts it, `partial` whether reports that stand are stricter.
     """
 
     value: dict[str, Any] | None = None
@@ -65,6 +65,7 @@ class Assessment:
     policy: Policy = NO_POLICY
     judgement: Judgement | None = None
     lapsed: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +113,13 @@ def assess(
     found = _combined(kind, parts, usable, horizon)
     relations, left_out = _listed(kind, visible, parts, reasons, found.preferred)
     newest, newest_sound = _newest(spoken, origins)
-    judgement, lapsed = standing_judgement(judgements, level), False
+    judgement, lapsed, partial = standing_judgement(judgements, level), False, False
     if judgement is not None:
+        partial = any(each.level > judgement.shown_from for each in found.standing)
         repeated = {each.id for each, relation in relations if relation == "relayed"}
         sound = [each for each in said if each.id not in repeated and is_sound(each, is_party(each, origins[each.id]))]
         lapsed = is_contradicted(kind, judgement, sound)
-    beside: dict[str, Any] = {"judgement": judgement, "lapsed": lapsed, "policy": policy}
+    beside: dict[str, Any] = {"judgement": judgement, "lapsed": lapsed, "partial": partial, "policy": policy}
     return replace(found, relations=relations, left_out=left_out, newest_at=newest, newest_sound_at=newest_sound, **beside)
 
 
@@ -211,6 +213,14 @@ def _assess_part(kind: Kind[Any], reports: Standing) -> _AssessedPart:
     return _AssessedPart(reports, tuple(counted), leading, pool, _agreement(counted, leading is not None, contested))
 
 
+def _part(kind: Kind[Any], part: _AssessedPart) -> Part[Any]:
+    """Return what a kind combines."""
+    if (leading := part.leading) is None or not kind.reads_all:
+        return Part(part.pool, leading, part.agreement)
+    first = next((each for each in part.reports.history if each.sound == leading.sound and (each.sound or not each.claims_relief)), leading)
+    return Part(part.pool, leading, part.agreement, first, part.reports.began.get((leading.sound, kind.state(leading.value)), leading))
+
+
 def _listed(
     kind: Kind[Any],
     visible: Sequence[Statement],
@@ -260,7 +270,7 @@ def _combined(kind: Kind[Any], parts: Mapping[str, _AssessedPart], outcomes: Seq
     )
     if preferred is None:
         return found
-    combined = kind.combine_parts({name: Part(each.pool, each.leading, each.agreement) for name, each in parts.items()}, preferred)
+    combined = kind.combine_parts({name: _part(kind, each) for name, each in parts.items()}, preferred)
     value = combined.value | more
     return replace(
         found,

@@ -21,12 +21,15 @@ _HAS_SEEN = frozenset({"headcount", "registration", "direct_observation"})
 class Standing:
     """The reports of one part of a subject: those that stand, oldest first, and the reason for each of the others.
 
-    `old` are those beside which nothing claims relief.
+    `old` are those beside which nothing claims relief, `history` what rules 1 to 3 leave. `began` has the first report of those that have
+    said a state ever since, by soundness and state.
     """
 
     standing: list[AssessedStatement]
     reasons: dict[AssessedStatement, str] = field(default_factory=dict)
     old: frozenset[AssessedStatement] = frozenset()
+    history: Sequence[AssessedStatement] = ()
+    began: Mapping[tuple[bool, str | None], AssessedStatement] = field(default_factory=dict)
 
     def take_out(self, some: Iterable[AssessedStatement], reason: str) -> None:
         """Take reports out of those that stand."""
@@ -53,22 +56,22 @@ def relayed_reports(standing: Sequence[Statement], by_id: Mapping[UUID, Statemen
 def less_direct(kind: Kind[Any], said: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
     """Rule 3, second half: return the reports that repeat a more direct one of their source of the week before.
 
-    One that says worse is no repetition, nor one with another `repeat_key`; a relief claim that is not sound is not repeated by anything.
+    One that says worse is no repetition; a relief claim that is not sound is not repeated by anything.
     """
     claims = unsound_claims(said, old)
     # The worst that a source said on a day, by directness; otherwise each report would be compared with each.
-    worst: dict[tuple[UUID, date, int, Any], tuple[float, ...]] = {}
+    worst: dict[tuple[UUID, date, int], tuple[float, ...]] = {}
     for each in said:
         if each not in claims:
-            key = each.source, each.day, _indirectness(each), kind.repeat_key(each.value)
-            worst[key] = max(worst.get(key, each.severity[1]), each.severity[1])
+            key, severity = (each.source, each.day, _indirectness(each)), kind.repeated_severity(each.value, each.severity)
+            worst[key] = max(worst.get(key, severity[1]), severity[1])
     return {
         each
         for each in said
         for more_direct in range(_indirectness(each))
         for ago in range(MAX_RELAY_DAYS + 1)
-        if (said_then := worst.get((each.source, each.day - timedelta(days=ago), more_direct, kind.repeat_key(each.value)))) is not None
-        and said_then >= each.severity[0]
+        if (said_then := worst.get((each.source, each.day - timedelta(days=ago), more_direct))) is not None
+        and said_then >= kind.repeated_severity(each.value, each.severity)[0]
     }
 
 
@@ -99,10 +102,16 @@ def past_horizon(standing: Sequence[AssessedStatement], old: frozenset[AssessedS
     return set() if newest is None else {each for each in standing if each.is_past_horizon(newest)}
 
 
-def overtaken(kind: Kind[Any], said: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
+def overtaken(
+    kind: Kind[Any],
+    said: Sequence[AssessedStatement],
+    old: frozenset[AssessedStatement],
+    began: dict[tuple[bool, str | None], AssessedStatement],
+) -> set[AssessedStatement]:
     """Rule 6: return the reports that later ones overtook, in order of time, each by those that stood when it did.
 
-    `said` is what rules 1 to 3 leave, oldest first: what a report overtook stays so, also once that report does not stand any more.
+    `said` is what rules 1 to 3 leave, oldest first: what a report overtook stays so, also once that report does not stand any more. Put
+    into `began` the first report of those that have said a state ever since, for a kind that tells since when.
     """
     found: set[AssessedStatement] = set()
     current: list[AssessedStatement] = []
@@ -133,6 +142,11 @@ def overtaken(kind: Kind[Any], said: Sequence[AssessedStatement], old: frozenset
             gone |= {one for one in unveiled if _is_overtaken(kind, one, each, voices)}
             found |= gone
             current = [one for one in current if one not in gone]
+        if kind.reads_all:
+            states = {(one.sound, kind.state(one.value)): one for one in reversed(current)}
+            kept = {state: began.get(state, one) for state, one in states.items()}
+            began.clear()
+            began.update(kept)
     return found
 
 
@@ -177,8 +191,9 @@ def standing_reports(kind: Kind[Any], said: Sequence[AssessedStatement], relayed
     history = found.standing
     found.take_out(replaced_by_later(kind, history, old), "replaced_by_later")
     found.take_out(past_horizon(found.standing, old), "past_horizon")
-    found.take_out(overtaken(kind, history, old).intersection(found.standing), "overtaken")
+    began: dict[tuple[bool, str | None], AssessedStatement] = {}
+    found.take_out(overtaken(kind, history, old, began).intersection(found.standing), "overtaken")
     shown = shown_by_outcomes(found.standing)
     found.standing = [each for each in found.standing if each not in shown]
-    found.old = old
+    found.old, found.history, found.began = old, history, began
     return found

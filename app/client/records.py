@@ -86,6 +86,7 @@ class Judgement(Record):
     recorded_at: str
     recorded_by: str
     lapsed: bool
+    partial: bool = False
     status: str | None = None
     indicator: str | None = None
 

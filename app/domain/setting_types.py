@@ -37,9 +37,11 @@ def matching(pattern: str, otherwise: str) -> AfterValidator:
 
 
 def check_kinds(days: dict[str, int]) -> dict[str, int]:
-    """Check that each name is a kind."""
+    """Check that each name is a kind whose reports pass a horizon."""
     if unknown := days.keys() - KINDS.keys():
         raise ValueError(f"has no kind {', '.join(sorted(unknown))}: the kinds are {', '.join(KINDS)}")
+    if lasting := [name for name in days if KINDS[name].is_lasting]:
+        raise ValueError(f"reports of {', '.join(lasting)} never pass a horizon: leave it out")
     return days
 
 

@@ -24,4 +24,8 @@ class StandingJudgement(BaseModel):
     recorded_at: Timestamp = Field(description="When it was first recorded, here or by the Lifeline that it came from (UTC).")
     recorded_by: str = Field(description="Organisation of the analyst.")
     lapsed: bool = Field(description="Whether a sound report that was stated after it was recorded contradicts it.")
+    partial: bool = Field(
+        description="Whether reports that stand are stricter than its label, so that its analyst may not have seen them: then it lowers no "
+        "level of urgency."
+    )
     links: dict[str, str] = Field(description="Link to the judgement.")

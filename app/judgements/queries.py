@@ -33,7 +33,7 @@ def judgement_body(inputs: AssessmentInputs, judgement: Judgement, level: int) -
         "place": inputs.subject.place.slug,
         "indicator": str(judgement.indicator),
         "status": status_of(inputs.judgements, judgement, level),
-        "lapsed": assessment.lapsed and assessment.judgement is judgement,
+        **{name: getattr(assessment, name) and assessment.judgement is judgement for name in ("lapsed", "partial")},
         "corrects": judgement.corrects,
         "reason": judgement.reason,
         "retraction": judgement.retraction,

@@ -99,7 +99,8 @@ async def _verify_alerts(connection: AsyncConnection, horizons: Horizons, since:
     amended = select(changes.indicator_id).where(changes.indicator_id == _reports.indicator_id)
     relabelled = or_(labels.correlate(table_of(Report)).exists(), amended.correlate(table_of(Report)).exists()).label("relabelled")
     joined = table_of(Report).outerjoin(table_of(AlertStanding), _alerts.report_id == _reports.id)
-    columns = (_reports.id, _reports.indicator_id, _reports.global_seq, _reports.recorded_at, _alerts.confirmed, _alerts.ended, relabelled)
+    alert = (_alerts.cancels, _alerts.confirmed, _alerts.ended)
+    columns = (_reports.id, _reports.indicator_id, _reports.global_seq, _reports.recorded_at, *alert, relabelled)
     page = select(*columns).select_from(joined).where(of_kind, _reports.global_seq % parts == part)
     while rows := (await connection.execute(page.where(_reports.global_seq > since).order_by(_reports.global_seq).limit(BATCH_SIZE))).all():
         for row in rows:
@@ -108,19 +109,23 @@ async def _verify_alerts(connection: AsyncConnection, horizons: Horizons, since:
             with suppress(KeyError, ValueError):
                 then = TimePoint(through_global_seq=row.global_seq)
                 inputs = await load_inputs(connection, [row.indicator_id], horizons, then)
-                expected = [(each["confirmed"], each["ended"]) for each in alert_rows(inputs[row.indicator_id], [row.id])]
-                stored = [] if row.confirmed is None else [(row.confirmed, row.ended)]
+                expected = [(each["cancels"], each["confirmed"], each["ended"]) for each in alert_rows(inputs[row.indicator_id], [row.id])]
+                stored = [] if row.confirmed is None else [(row.cancels, row.confirmed, row.ended)]
                 if _masked(expected, seen) != _masked(stored, seen) and not await _is_one_of_many(connection, row):
                     yield f"report {row.id}: its alert is not what the ledger said when it was recorded"
         since = rows[-1].global_seq
 
 
-def _masked(rows: Iterable[tuple[int, dict[str, int]]], seen: int) -> list[tuple[int, dict[str, int]]]:
+def _masked(rows: Iterable[tuple[bool, int, dict[str, int]]], seen: int) -> list[tuple[bool, int, dict[str, int]]]:
     try:
-        return [(confirmed & seen, {each: bits & seen for each, bits in ended.items() if bits & seen}) for confirmed, ended in rows]
+        return [
+            (cancels, confirmed & seen, {each: bits & seen for each, bits in ended.items() if bits & seen})
+            for cancels, confirmed, ended in rows
+            if confirmed & seen or not cancels
+        ]
     except (AttributeError, TypeError):
         # Altered to anything: like no row that is expected.
-        return [(-1, {})]
+        return [(False, -1, {})]
 
 
 async def _is_one_of_many(connection: AsyncConnection, row: Any) -> bool:

@@ -109,7 +109,8 @@ class Brief:
         """Return the report that a reason rests on: of those behind the assessment, the one of that time."""
         assert of.assessment.preferred is not None
         candidates = [of.assessment.preferred.id, *of.assessment.basis.values()]
-        return next((each for each in candidates if rfc3339(self.statements[each].time) == since), candidates[0])
+        days = [each for each in candidates if str(self.statements[each].local_day) == since[:10]]
+        return next((each for each in candidates if rfc3339(self.statements[each].time) == since), (days or candidates)[0])
 
     def _in_order(self, kind: Kind[Any]) -> list[PastAssessment]:
         """Return the indicators of a kind as situations order them, those without a value last."""
@@ -132,7 +133,7 @@ class Brief:
                 yield _("%(subject)s: only claimed or announced: %(said)s.") % {"subject": subject, "said": said}
             return
         value, preferred = found.value or {}, found.preferred
-        clauses = kind.clauses(value)
+        clauses = [*kind.clauses(value), *kind.details(value)]
         text = words.said(kind.name, clauses, lambda path: citations.mark(found.basis.get(path, preferred.id))) if clauses else ""
         pair = {"name": subject, "value": text or _("known") + citations.mark(preferred.id)}
         yield _("%(name)s: %(value)s") % pair + "."
@@ -158,7 +159,8 @@ class Brief:
             return
         words, _ = self.words, self.words.locale.gettext
         mark, stated = citations.mark(judgement.id), judgement.stated
-        clauses = kind.clauses(judgement.value.model_dump(mode="json"))
+        judged = judgement.value.model_dump(mode="json")
+        clauses = [*kind.clauses(judged), *kind.details(judged)]
         said = words.said(kind.name, clauses, lambda _: mark) if clauses else mark.strip()
         shown = {"subject": words.subject(kind.name, of.inputs.subject.subject), "said": said}
         yield _("Judgement of an analyst on %(subject)s, not a report: %(said)s.") % shown

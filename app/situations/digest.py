@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -70,8 +70,12 @@ class Item:
 
 @dataclass(slots=True)
 class Changes:
-    """The reports of a period: both states of each that the reader sees now, and the reports that correct others."""
+    """The reports of a period: both states of each that the reader sees now, and the reports that correct others.
 
+    It is `cut` if there were more than MAX_REPORTS.
+    """
+
+    cut: bool = False
     before: dict[UUID, Statement] = field(default_factory=dict)
     after: dict[UUID, Statement] = field(default_factory=dict)
     corrections: dict[UUID, UUID] = field(default_factory=dict)
@@ -81,22 +85,24 @@ class Changes:
 async def load_changes(connection: AsyncConnection, indicators: Collection[UUID], period: Period) -> Changes:
     """Load the reports on some indicators that were stated, or about which something was recorded, in a period."""
     level, then = period.after.level, period.after.time_point
-    ids: set[UUID] = set()
+    ids: dict[UUID, None] = {}
     for some in chunks(indicators):
         if period.after_revision is None:
             assert period.before.time_point.as_of is not None
             stated = (col(Report.stated_at) > period.before.time_point.as_of, *reports_at(then), col(Report.level) <= level)
-            reports = select(col(Report.id)).where(col(Report.indicator_id).in_(some), *stated).order_by(col(Report.global_seq).desc())
-            ids |= set((await connection.execute(reports.limit(MAX_REPORTS))).scalars())
+            wanted: Select[Any] = (
+                select(col(Report.id)).where(col(Report.indicator_id).in_(some), *stated).order_by(col(Report.global_seq).desc())
+            )
         else:
-            entries = select(col(LedgerEntry.report_id)).where(
+            wanted = select(col(LedgerEntry.report_id)).where(
                 col(LedgerEntry.indicator_id).in_(some), col(LedgerEntry.report_id).is_not(None), seq_column(level) > period.after_revision
             )
             if then.through_global_seq is not None:
-                entries = entries.where(col(LedgerEntry.global_seq) <= then.through_global_seq)
-            newest = entries.order_by(col(LedgerEntry.global_seq).desc()).limit(MAX_REPORTS)
-            ids |= {each for each in (await connection.execute(newest)).scalars() if each is not None}
-    changes = Changes()
+                wanted = wanted.where(col(LedgerEntry.global_seq) <= then.through_global_seq)
+            wanted = wanted.order_by(col(LedgerEntry.global_seq).desc())
+        ids |= dict.fromkeys((await connection.execute(wanted.limit(MAX_REPORTS + 1))).scalars())
+    changes = Changes(cut=len(ids) > MAX_REPORTS)
+    ids = dict.fromkeys(list(ids)[:MAX_REPORTS])
     rows = [
         row
         for some in chunks(ids)
@@ -108,7 +114,7 @@ async def load_changes(connection: AsyncConnection, indicators: Collection[UUID]
         )
     ]
     changes.corrections = {row.supersedes: row.id for row in rows}
-    ids |= {*changes.corrections, *changes.corrections.values()}
+    ids |= dict.fromkeys((*changes.corrections, *changes.corrections.values()))
     states = [await load_reports(connection, ids, each) for each in (period.before.time_point, then)]
     changes.before, changes.after = ({id_: each for id_, each in state.items() if each.level <= level} for state in states)
     for some in chunks(changes.after):

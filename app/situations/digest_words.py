@@ -7,7 +7,7 @@ from app.assessment.judgements import Judgement
 from app.assessment.statement import Statement
 from app.domain.kinds.showing import gettext_noop
 from app.situations.checks import value_of
-from app.situations.digest import HEADINGS, Item
+from app.situations.digest import HEADINGS, MAX_REPORTS, Item
 from app.situations.wording import AGREEMENT, OUTCOMES, Wording
 
 _NOTES = {
@@ -122,9 +122,12 @@ def _said(statement: Statement, item: Item, words: Wording) -> str:
     return words.locale.gettext("%(value)s (%(source)s)") % {"value": words.value(kind, value_of(statement)), "source": source}
 
 
-def digest_text(heading: str, items: Sequence[Item], words: Wording) -> str:
-    """Return a digest as plain text: a heading, then the changes, one a line."""
+def digest_text(heading: str, items: Sequence[Item], words: Wording, *, cut: bool) -> str:
+    """Return a digest as plain text: a heading, then the changes, one a line; it says if it is `cut`."""
     lines = [heading, ""]
+    if cut:
+        text = words.locale.gettext("Only the last %(count)s statements of this time were looked at: ask for a shorter time.")
+        lines += [text % {"count": words.figure(MAX_REPORTS)}, ""]
     for each in items:
         made_by = [str(said.id) for said in each.reports] + ([str(each.judgement.id)] if each.judgement is not None else [])
         ids = words.locale.comma.join(made_by)

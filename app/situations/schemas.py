@@ -115,8 +115,9 @@ class Reason(BaseModel):
     )
     indicator: str = Field(description="Identifier of the indicator.")
     since: Timestamp = Field(
-        description="When the indicator's preferred report was stated; for `last_route`, `imminent`, `no_delivery` the one that says so; "
-        "if `judged` when the judgement was recorded."
+        description="When the indicator's preferred report was stated; for `last_route` and `imminent` the one that says so; for "
+        "`no_delivery` the day of the last delivery, else of the first report on one; for `out_of_service` its first day; if `judged` when "
+        "the judgement was recorded."
     )
     judged: bool = Field(
         description="Whether it rests on a judgement that has not lapsed, of the confidence `moderate` or `high`, not on the assessment."
@@ -144,6 +145,11 @@ class Situation(BaseModel):
     soonest_runout: Supply | None = Field(description="The supply that runs out first; null if none is expected to.")
     routes: Routes = Field(description="The routes of the place.")
     other: list[OtherIndicator] = Field(description="Indicators of kinds without a group of their own, by kind.")
+    facts: dict[str, dict[str, Any]] = Field(
+        description="What all indicators of a kind in the place say together, by kind: of `aid_delivery` the last delivery of any "
+        "operation (`last_delivery`), the days from it to `as_of` (`days_since`), and the first day since which one is denied "
+        "(`denied_since`)."
+    )
     contested: list[str] = Field(description="Links to the indicators whose sources contradict each other.")
     newest_statement: Timestamp | None = Field(description="When the newest standing report was stated; null if none stands.")
     links: SituationLinks = Field(description="Links of the situation.")
@@ -202,6 +208,7 @@ class Digest(BaseModel):
     since_revision: int | None = Field(description="Revision since which changes are listed; null if `since` is a time.")
     as_of: Timestamp = Field(description="Time up to which statements count.")
     revision: int = Field(description="Head of the ledger as this caller sees it: send it as `since` next time.")
+    cut: bool = Field(description="Whether there were more than the last 1,000 reports, which were looked at: ask for a shorter time.")
     items: list[DigestItem] = Field(description="The changes, in the order of the values of `change`.")
     links: DigestLinks = Field(description="Links of the digest.")
 

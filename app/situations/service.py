@@ -244,7 +244,12 @@ def build_situation(
             groups |= kind.situation_fields([own | _common(each, view.at) for own, each in summaries], unknown.get(kind.name, []))
     _add_outdated(groups, by_kind)
     newest = max((each["assessment"]["newest_at"] for each in assessed), key=start_of, default=None)
-    found = urgency(documents if own is None else own, view.at, times)
+    of_place = documents if own is None else own
+    found = urgency(of_place, view.at, times)
+    values = {
+        kind: [each["value"] for each in of_place if each["kind"] == name and each["provenance"] is not None]
+        for name, kind in KINDS.items()
+    }
     return {
         "place": place_brief(place),
         "as_of": rfc3339(view.at),
@@ -255,6 +260,7 @@ def build_situation(
         "children_level": children_level,
         **groups,
         "other": other,
+        "facts": {kind.name: facts for kind, some in values.items() if some and (facts := kind.place_facts(some, view.at))},
         "contested": [each["links"]["self"] for each in assessed if each["agreement"] == "contested"],
         "newest_statement": newest,
         "links": {"self": f"/v1/situations/{place.slug}", "indicators": f"/v1/indicators?place={place.slug}"},

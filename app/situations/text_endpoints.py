@@ -129,8 +129,8 @@ async def get_digest(
     """Get what is new, corrected, withdrawn, overtaken, newly contested, moved later without a delivery, or silent, since a time or a
     revision.
 
-    Only changes that the caller sees, in the last 1,000 reports of the period at most. As JSON, or as text to paste into a situation
-    report; the header `Lifeline-TLP` has the label of what is shown.
+    Only changes that the caller sees, in the last 1,000 reports of the period at most (`cut`; the text says so). As JSON, or as text to
+    paste into a situation report; the header `Lifeline-TLP` has the label of what is shown.
     """
     format_ = negotiate_format(request, DIGEST_FORMATS, format)
     locale, names = _language(request, lang)
@@ -151,7 +151,7 @@ async def get_digest(
             title = locale.gettext("%(place)s: what was recorded since revision %(revision)s")
         first, last = (locale.day(rfc3339(each)) for each in (period.since, view.at))
         shown = {"place": words.name("place", found.slug, found.name), "since": first, "day": last, "revision": period.after_revision}
-        body = digest_text(f"{tlp_text(LABELS[level])}\n{title % shown}", items, words).encode()
+        body = digest_text(f"{tlp_text(LABELS[level])}\n{title % shown}", items, words, cut=changes.cut).encode()
     else:
         body = orjson.dumps(
             orjson.loads(named)
@@ -160,6 +160,7 @@ async def get_digest(
                 "since_revision": period.after_revision,
                 "as_of": rfc3339(view.at),
                 "revision": revision,
+                "cut": changes.cut,
                 "items": [render_item(each, words) for each in items],
                 "links": {"situation": f"/v1/situations/{found.slug}"},
             }

@@ -13,7 +13,7 @@ from app.assessment.judgements import judged_value, relied_on
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import Risk
 from app.domain.kinds.values import MAX_PEOPLE
-from app.domain.times import day_of
+from app.domain.times import day_of, rfc3339, start_of
 
 Document = Mapping[str, Any]
 Level = TypeAliasType("Level", Literal["critical", "serious", "watch"])
@@ -59,25 +59,30 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
     `critical`: people are held, and short of something; `serious`: one of the two; `watch`: anything else leads. Silence never improves
     a level: what was last known stays.
     """
-    because = []
+    because: dict[tuple[str, str], dict[str, Any]] = {}
     risks: list[Risk] = []
     due_dates: list[date] = []
     leads = False
     for kind in KINDS.values():
         judged = [(each, relied_on(kind, each, at)) for each in documents if each["kind"] == kind.name]
-        own = [(each, judgement) for each, judgement in judged if judgement is not None or each["provenance"] is not None]
-        values = [each["value"] if judgement is None else judged_value(kind, judgement, each["value"]) for each, judgement in own]
-        leads = leads or bool(own)
-        due_dates += [due for value in values if (due := kind.due_date(value)) is not None]
-        for position, risk in kind.risks(values, at):
-            risks.append(risk)
-            said, judgement = own[position]
-            since = times.get(said["assessment"]["basis"].get(risk.figure, ""), said["stated_at"])
-            since = since if judgement is None else judgement["recorded_at"]
-            because.append({"reason": risk.reason, "indicator": said["id"], "since": since, "judged": judgement is not None})
+        # A judgement lowers nothing where the reader sees stricter reports: those count beside it.
+        partial = [(each, None) if judgement and judgement["partial"] else (each, judgement) for each, judgement in judged]
+        for some in (judged, *([partial] if partial != judged else [])):
+            own = [(each, judgement) for each, judgement in some if judgement is not None or each["provenance"] is not None]
+            values = [each["value"] if judgement is None else judged_value(kind, judgement, each["value"]) for each, judgement in own]
+            leads = leads or bool(own)
+            due_dates += [due for value in values if (due := kind.due_date(value)) is not None]
+            for position, risk in kind.risks(values, at):
+                risks.append(risk)
+                said, judgement = own[position]
+                since = rfc3339(start_of(risk.since)) if risk.since else said["stated_at"]
+                since = times.get(said["assessment"]["basis"].get(risk.figure, ""), since)
+                since = since if judgement is None else judgement["recorded_at"]
+                reason = {"reason": risk.reason, "indicator": said["id"], "since": since, "judged": judgement is not None}
+                because.setdefault((risk.reason, said["id"]), reason)
     return Urgency(
         level=LEVELS_WORST_FIRST[2 - len({risk.state for risk in risks})] if leads else None,
-        because=because,
+        because=list(because.values()),
         silent_days=_silent_days(documents, at),
         soonest=min(due_dates, default=None),
         people=max((risk.people for risk in risks), default=0),

@@ -116,8 +116,10 @@ class Wording:
         values = {name: self.figure(value) for name, (_, value) in clause.figures.items()}
         values = {name: each + mark for (name, each), mark in zip(values.items(), marks or [""] * len(values), strict=True)}
         values |= {name: self.locale.comma.join(self.label(code, kind) for code in codes) for name, codes in clause.codes.items()}
+        values |= {name: self.locale.quote(self.safe(text)) for name, text in clause.words.items()}
         text = self.locale.gettext(clause.message) % values
-        pair = {"name": self.label(clause.about, kind), "value": text}
+        name = self.label(clause.about, kind)
+        pair = {"name": name[:1].lower() + name[1:] if clause.about.startswith("field_") else name, "value": text}
         return self.locale.gettext("%(name)s: %(value)s") % pair if clause.about else text
 
     def value(self, kind: str, value: Mapping[str, Any] | None) -> str:

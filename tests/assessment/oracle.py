@@ -5,7 +5,8 @@ from datetime import date
 from itertools import combinations
 from typing import Any
 
-from tests.assessment.oracle_kinds import Report, begins, contradict, is_warning, people_range, said, since_range, state_of, supply_range
+from tests.assessment.oracle_kinds import RELIEF_WORDS, Report, begins, is_warning, people_range, said, since_range, state_of, supply_range
+from tests.assessment.oracle_new_kinds import NEW_KINDS, delivery_figures, movement_figures, service_figures
 from tests.assessment.oracle_rules import Rules, View
 
 __all__ = ["Oracle", "View"]
@@ -15,7 +16,7 @@ class Oracle(Rules):
     """One indicator as it is served."""
 
     def contested(self, part: str) -> bool:
-        return any(contradict(one, other, self.zone) for one, other in combinations(self.stand(part), 2))
+        return any(self.contradict(one, other) for one, other in combinations(self.stand(part), 2))
 
     def agreement(self, parts: Iterable[str] = ("", "in", "out")) -> str | None:
         """Rule 9. None where nothing stands."""
@@ -34,7 +35,38 @@ class Oracle(Rules):
         """Rule 8: the figures, dates and states of the value that the text settles."""
         if self.kind == "trapped_population":
             return self._people()
+        if self.kind in NEW_KINDS:
+            return self._of_new_kind()
         return self._supply() if self.kind == "supply_runout" else self._route()
+
+    def _of_new_kind(self) -> dict[str, Any]:
+        reports = self.in_order(self.sets[""])
+        if self.preferred is not None:
+            reports = [self.preferred, *(each for each in reports if each is not self.preferred)]
+        if self.kind == "population_movement":
+            return movement_figures(self.preferred, reports, self.zone)
+        began = self.began()
+        day = began and self.time(began).day
+        if self.kind == "service_status":
+            return service_figures(self.preferred, reports) | {"since": day and day.isoformat()}
+        alike = [each for each in self.heard if self.preferred and self.is_sound(each) == self.is_sound(self.preferred)]
+        followed = [self.time(each).day for each in alike if self.is_sound(each) or state_of(each) not in RELIEF_WORDS]
+        return delivery_figures(self.preferred, reports, day) | {"followed_since": min(followed).isoformat() if followed else None}
+
+    def began(self) -> Report | None:
+        """Return the first report since which one that stands has always said the state that leads, assessing all over after each."""
+        first, ordered = None, self.chronological(self.heard)
+        for at in range(len(ordered) if self.preferred else 0):
+            said_by_then = sorted(ordered[: at + 1], key=lambda each: self.number[each["id"]])
+            then = Oracle(said_by_then, self.view)
+            stand = [then.by_id[name] for name in then.standing]
+            alike = [
+                each
+                for each in stand
+                if self.is_sound(each) == self.is_sound(self.preferred) and state_of(each) == state_of(self.preferred)
+            ]
+            first = (first or self.chronological(alike)[0]) if alike else None
+        return first
 
     def _people(self) -> dict[str, Any]:
         ranges = [people_range(each) for each in self.sets[""]]
@@ -114,7 +146,7 @@ class Oracle(Rules):
                 found[name] = {"preferred"}
             else:
                 leaders = [leader for part in parts if (leader := self.leaders[part]) is not None]
-                against = any(contradict(report, leader, self.zone) for leader in leaders if leader is not report)
+                against = any(self.contradict(report, leader) for leader in leaders if leader is not report)
                 found[name] = {"contradicts" if against else "supports"}
                 if report in leaders:
                     found[name].add("preferred")

@@ -16,7 +16,7 @@ COUNTED = ("headcount", "registration", "direct_observation")
 # Worst first.
 SUPPLY_STATES = ("ran_out", "will_run_out", "low", "resupplied")
 ROUTE_STATES = ("closed", "restricted", "open")
-INTERVALS = {"trapped_population": 14, "supply_runout": 3, "route_closure": 0}
+INTERVALS = {"trapped_population": 14, "supply_runout": 3, "route_closure": 0, "aid_delivery": 0, "service_status": 1}
 RELIEF_WORDS = ("open", "resupplied", "delivered", "partly_delivered", "working")
 
 
@@ -73,10 +73,10 @@ def said(report: Report, name: str, default: Any = None) -> Any:
 
 
 def state_of(report: Report) -> str:
-    """Return the state of a supply or route; of people, none."""
+    """Return the state of a report; of people, none."""
     if report["kind"] == "supply_runout":
         return str(said(report, "state", "will_run_out"))
-    return str(said(report, "status", ""))
+    return str(said(report, {"aid_delivery": "stage", "service_status": "state"}.get(report["kind"], "status"), ""))
 
 
 def parts_of(report: Report) -> set[str]:
@@ -89,9 +89,9 @@ def parts_of(report: Report) -> set[str]:
 
 def horizon_of(report: Report) -> int:
     """Return the days after which a newer sound report makes it pass."""
-    if report["kind"] == "trapped_population":
-        return 60
-    return {"open": 7, "restricted": 7, "resupplied": 14}.get(state_of(report), 30)
+    if report["kind"] in ("trapped_population", "aid_delivery"):
+        return 60 if report["kind"] == "trapped_population" else 90
+    return {"open": 7, "restricted": 7, "resupplied": 14, "working": 14}.get(state_of(report), 30)
 
 
 def people_range(report: Report) -> tuple[int | None, int | None]:
@@ -152,7 +152,7 @@ def range_of(report: Report, zone: tzinfo) -> tuple[Any, Any]:
     return (None if low is None else low - half_unit(low)), (None if high is None else high + half_unit(high))
 
 
-def _below(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+def below(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
     """Tell whether a range ends before another begins."""
     return one[1] is not None and other[0] is not None and one[1] < other[0]
 
@@ -167,7 +167,7 @@ def since_alone(one: Report, other: Report) -> bool:
     if one["kind"] != "route_closure" or state_of(one) != state_of(other):
         return False
     ranges = since_range(one), since_range(other)
-    return _below(*ranges) or _below(*reversed(ranges))
+    return below(*ranges) or below(*reversed(ranges))
 
 
 def better(one: Report, other: Report, zone: tzinfo) -> bool:
@@ -177,12 +177,12 @@ def better(one: Report, other: Report, zone: tzinfo) -> bool:
         return ROUTE_STATES.index(states[0]) > ROUTE_STATES.index(states[1])
     ranges = [range_of(each, zone) for each in (one, other)]
     if one["kind"] == "trapped_population":
-        return _below(ranges[0], ranges[1])
+        return below(ranges[0], ranges[1])
     # Both warnings: which lasts longer. A supply that lasts at all lasts longer than one that ran out.
     ranks = [{"ran_out": 0, "will_run_out": 1, "low": 1, "resupplied": 2}[each] for each in states]
     if ranks[0] != ranks[1]:
         return ranks[0] > ranks[1]
-    return _below(ranges[1], ranges[0])
+    return below(ranges[1], ranges[0])
 
 
 def is_warning(report: Report, zone: tzinfo) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
+from tests.assessment import oracle_kinds, oracle_new_kinds
 from tests.assessment.oracle_kinds import (
     COUNTED,
     CREDIBILITIES,
@@ -21,20 +22,24 @@ from tests.assessment.oracle_kinds import (
     Moment,
     Report,
     begins,
-    better,
-    contradict,
     horizon_of,
     is_dated_warning,
     is_undated_low,
     is_warning,
     parts_of,
     said,
-    since_alone,
     state_of,
     supply_range,
     time_of,
 )
+from tests.assessment.oracle_new_kinds import NEW_KINDS, SERVICE_STATES, STAGES, differ_otherwise, says_worse
 
+WORST_FIRST = {
+    "supply_runout": SUPPLY_STATES,
+    "route_closure": ROUTE_STATES,
+    "aid_delivery": STAGES,
+    "service_status": SERVICE_STATES,
+}
 # A report that stands, and a part of the subject for which it does.
 Parts = dict[str, set[str]]
 
@@ -116,7 +121,12 @@ class Rules:
         # A report says the same as the state that it shows.
         if one["id"] == other.get("materialised") or other["id"] == one.get("materialised"):
             return False
-        return better(one, other, self.zone)
+        return oracle_new_kinds.better(one, other) if self.kind in NEW_KINDS else oracle_kinds.better(one, other, self.zone)
+
+    def contradict(self, one: Report, other: Report) -> bool:
+        if self.kind not in NEW_KINDS:
+            return oracle_kinds.contradict(one, other, self.zone)
+        return self.better(one, other) or self.better(other, one) or differ_otherwise(one, other, self.zone)
 
     def is_relief(self, report: Report, part: str, standing: Parts) -> bool:
         """Tell whether a report is a relief claim, given what stands.
@@ -155,6 +165,7 @@ class Rules:
                 self.listed[each["id"]] = "announced"
         # 3
         heard = self._without_relayed(standing)
+        self.heard = [self.by_id[name] for name in heard]
         # 10: "stands as a sound ran_out"
         self.claims = self._materialised()
         self.by_id |= {each["id"]: each for each in self.claims}
@@ -212,7 +223,7 @@ class Rules:
                 continue
             days = (self.time(report).day - self.time(other).day).days
             ranks = [DIRECTNESS.index(each["provenance"]["directness"]) for each in (report, other)]
-            if not 0 <= days <= 7 or ranks[0] <= ranks[1] or self.better(other, report):
+            if not 0 <= days <= 7 or ranks[0] <= ranks[1] or self.better(other, report) or says_worse(report, other):
                 continue
             if self.is_sound(other) or not self.is_relief(other, part, standing):
                 return True
@@ -265,6 +276,8 @@ class Rules:
         return not (is_undated_low(later, self.zone) and is_dated_warning(earlier, self.zone))
 
     def _is_past(self, report: Report, newest: Report) -> bool:
+        if self.kind == "population_movement":
+            return False
         if state_of(report) == "ran_out" or (is_warning(report, self.zone) and self.outcome_of(report) is None):
             return False
         return self.time(newest).since(self.time(report)).total_seconds() > horizon_of(report) * 86400
@@ -295,7 +308,8 @@ class Rules:
     def _may_overtake(self, later: Report, report: Report) -> bool:
         if not self.later(later, report) or not self.is_sound(later) or (self.is_partys(report) and not report.get("materialised")):
             return False
-        if not contradict(later, report, self.zone) or since_alone(later, report):
+        # Not by another since alone, nor by another count of those who moved.
+        if not self.better(later, report) and not self.better(report, later):
             return False
         if state_of(report) == "ran_out" and state_of(later) != "resupplied":
             return False
@@ -327,8 +341,8 @@ class Rules:
         return [each for each in stand if self.is_sound(each)] or [each for each in stand if not self.is_relief(each, part, measure)]
 
     def _first_of_worst(self, reports: list[Report]) -> Report:
-        states = SUPPLY_STATES if self.kind == "supply_runout" else ROUTE_STATES
-        if self.kind != "trapped_population":
+        states = WORST_FIRST.get(self.kind)
+        if states is not None:
             worst = min(states.index(state_of(each)) for each in reports)
             reports = [each for each in reports if states.index(state_of(each)) == worst]
         return self.in_order(reports)[0]
@@ -342,7 +356,7 @@ class Rules:
         reports = self.sets[part]
         if not reports:
             return None
-        if self.kind != "trapped_population":
+        if self.kind in WORST_FIRST:
             return self._first_of_worst(reports)
         for each in self.in_order(reports):
             if not any(self.later(each, other) and self.better(each, other) for other in reports):

@@ -25,7 +25,7 @@ def _is_shut(oracle: Oracle, way: str) -> bool:
     return leader is not None and (state_of(leader) == "closed" or leader["value"].get("passable_by") == [])
 
 
-def _held(indicators: dict[str, Oracle]) -> set[tuple[str, str]]:
+def _held(indicators: dict[str, Oracle], today: date) -> set[tuple[str, str]]:
     held = set()
     for name, each in indicators.items():
         concept = said(each.preferred, "concept") if each.preferred else None
@@ -44,11 +44,28 @@ def _held(indicators: dict[str, Oracle]) -> set[tuple[str, str]]:
         closed = each.figures()["status"] == "closed" or (way_in is not None and state_of(way_in) == "closed")
         if each.figures()["last_route"] and closed:
             held.add(("last_route", name))
-    return held
+    return held | _without_delivery(indicators, today)
+
+
+def _without_delivery(indicators: dict[str, Oracle], today: date) -> set[tuple[str, str]]:
+    """Return the operations of which one is the reason that no aid came for 60 days, where deliveries are followed."""
+    operations = {name: each for name, each in indicators.items() if each.kind == "aid_delivery" and each.preferred is not None}
+    figures = {name: each.figures() for name, each in operations.items()}
+    arrived = {name: date.fromisoformat(each["last_delivery"]) for name, each in figures.items() if each["last_delivery"]}
+    followed = {name: date.fromisoformat(each["followed_since"]) for name, each in figures.items()}
+    day = max(arrived.values()) if arrived else min(followed.values(), default=today)
+    if (today - day).days < 60:
+        return set()
+    return {("no_delivery", name) for name, each in (arrived or followed).items() if each == day}
 
 
 def _short(oracle: Oracle, today: date) -> set[str]:
-    if oracle.kind != "supply_runout" or oracle.preferred is None:
+    if oracle.preferred is None:
+        return set()
+    if oracle.kind == "service_status":
+        out = state_of(oracle.preferred) == "out_of_service" and said(oracle.preferred, "service") in ("hospital", "water")
+        return {"out_of_service"} if out else set()
+    if oracle.kind != "supply_runout":
         return set()
     reasons = {"ran_out"} if state_of(oracle.preferred) == "ran_out" else set()
     due = oracle.due()
@@ -66,7 +83,7 @@ def silence(oracles: Iterable[Oracle], today: date) -> int | None:
 
 def urgency(indicators: dict[str, Oracle], today: date) -> Urgency:
     """Return the urgency of the indicators of one place."""
-    held = _held(indicators)
+    held = _held(indicators, today)
     short = {(reason, name) for name, each in indicators.items() for reason in _short(each, today)}
     leads = any(each.preferred is not None for each in indicators.values())
     level = "critical" if held and short else "serious" if held or short else "watch" if leads else None

@@ -86,7 +86,7 @@ KINDS = {"trapped_population": PEOPLE, "supply_runout": SUPPLY, "route_closure":
 AID = _some(
     _one("operation", "convoy"),
     _one("stage", "planned", "under_way", "denied", "attacked", "partly_delivered", "delivered", "delivered"),
-    _one("on_earliest", None, None, "2016-06-20", "2016-06-30"),
+    _one("on_earliest", None, None, None, "2016-06-20", "2016-06-30"),
     _one("planned_for", None, 4000, 5000),
     _one("removed", None, None, [], ["medical"]),
 )
@@ -95,6 +95,7 @@ MOVEMENT = _some(
     _one("since", None, "2016-06-15", "2016-06-15"),
     _one("people", 1000, 1000, 1200, 3000),
     _one("people_high", None, None, 3000),
+    _one("until", None, None, None, "2016-06-20", "2016-06-30"),
 )
 SERVICE = _some(
     _one("service", "hospital"),
@@ -156,6 +157,7 @@ def steps(kinds: list[str]) -> st.SearchStrategy[list[tuple[Any, ...]]]:
 
 
 STEPS = st.sampled_from([*([kind] for kind in KINDS), *([kind] for kind in KINDS), list(KINDS)]).flatmap(steps)
+NEW_STEPS = st.sampled_from([["aid_delivery"], ["population_movement"], ["service_status"]]).flatmap(steps)
 # Statements of every kind, for what needs no second implementation to compare with.
 ALL_STEPS = st.sampled_from([*([kind] for kind in ALL_KINDS), list(ALL_KINDS)]).flatmap(steps)
 # A point of view: clearance, days of `as_of` (None: now) and the number of the step up to which the service knew (None: all).

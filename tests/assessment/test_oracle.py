@@ -15,7 +15,7 @@ from app.domain.tlp import Label
 from tests.assessment.oracle import Oracle
 from tests.assessment.oracle_kinds import people_range, state_of
 from tests.assessment.random_ledger import PointOfView, RandomLedger, end_of
-from tests.assessment.strategies import DAYS, LABELS, STEPS, VIEWS, day
+from tests.assessment.strategies import DAYS, LABELS, NEW_STEPS, STEPS, VIEWS, day
 from tests.support.fixtures import FULL, MakeClient
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,17 @@ async def ledgers(make_client: MakeClient) -> AsyncIterator[Any]:
 @settings(MOST, max_examples=80 if FULL else 3)
 @given(steps=STEPS, views=VIEWS)
 async def test_served_assessments_agree_with_the_second_implementation(
+    ledgers: Any, steps: list[tuple[Any, ...]], views: list[tuple[Any, ...]]
+) -> None:
+    ledger = await ledgers(steps)
+    for label, number, known in views:
+        known_at = ledger.times[known] if known is not None and known < len(ledger.times) else None
+        await ledger.check(PointOfView(label, None if number is None else end_of(number), known_at))
+
+
+@settings(MOST, max_examples=80 if FULL else 5)
+@given(steps=NEW_STEPS, views=VIEWS)
+async def test_new_kinds_agree_with_the_second_implementation(
     ledgers: Any, steps: list[tuple[Any, ...]], views: list[tuple[Any, ...]]
 ) -> None:
     ledger = await ledgers(steps)

@@ -319,6 +319,32 @@ async def test_judged_delivery_is_of_the_day_of_the_judgement(
     assert await level(curator) == expected
 
 
+@mostly_sqlite
+async def test_judgement_lowers_no_level_where_stricter_reports_stand(
+    curator: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    green = await make_client(Scope.READ, Scope.CURATE)
+    said = await post(curator, **report(value={"people": 500}))
+    none_left = {"value": {"concept": "trapped", "people": 0, "qualifier": "exact"}}
+    await judge(green, said["indicator"], **none_left)
+    for client in (anonymous, green, curator):
+        assert await level(client) == ("watch", [])
+    hidden = await post(curator, **report(source="monitor", value={"people": 500}, sensitivity="amber"))
+    assert await level(green) == ("watch", [])
+    assert await level(curator) == ("serious", [("trapped", False)])
+    shown = [(await standing(each, said["indicator"]))["partial"] for each in (green, curator)]
+    alone = (await get(curator, f"/v1/indicators/{said['indicator']}/judgements"))["items"][0]["partial"]
+    assert (shown, alone) == ([False, True], True)
+    assert await level(curator, as_of=utc_now().date().isoformat()) == ("serious", [("trapped", False)])
+    # What makes a place worse counts for all who see it.
+    await judge(green, said["indicator"], reasons="counted again")
+    assert await level(green) == await level(curator) == ("serious", [("trapped", True)])
+    # Whoever saw that report judges it, and lowers the level.
+    await judge(curator, said["indicator"], **none_left, reports=[hidden["id"]], sensitivity=None)
+    assert await level(curator) == ("watch", [])
+    assert await level(green) == ("serious", [("trapped", True)])
+
+
 async def test_steps_that_are_kept_are_the_computed_ones(
     curator: httpx.AsyncClient, reference: Reference, database: Database, settings: Settings
 ) -> None:

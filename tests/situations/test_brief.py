@@ -169,7 +169,7 @@ async def test_every_figure_of_a_brief_is_cited(make_client: MakeClient, anonymo
         assert text.startswith("TLP:CLEAR\n")
         assert not [each for each in hidden if each in text]
 
-    @settings(max_examples=300 if FULL else 6, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60 if FULL else 6, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
     @given(st.lists(STATEMENTS, min_size=8, max_size=16))
     def all_cited(statements: list[Any]) -> None:
         asyncio.run_coroutine_threadsafe(check(statements), loop).result()
@@ -248,6 +248,26 @@ async def test_brief_tells_outcomes_claims_and_silence(client: httpx.AsyncClient
     assert "- Food: ran out [1]. Outcome of the warning: came true." in text
 
 
+async def test_brief_tells_causes_what_was_taken_off_and_where_people_went(client: httpx.AsyncClient, reference: Reference) -> None:
+    stage = {"operation": "convoy-1", "stage": "partly_delivered", "removed": ["medical"], "cause": "interference"}
+    whole = {"operation": "convoy-2", "stage": "delivered", "removed": []}
+    await post_all(
+        client,
+        *(report("aid_delivery", stated_at="2016-08-10") | {"value": value} for value in (stage, whole)),
+        report("population_movement", {"destination": "rural *Idleb*"}, stated_at="2016-08-10"),
+        report("service_status", {"reason": "no fuel"}, stated_at="2016-08-10"),
+    )
+    text = await brief(client)
+    for part in (
+        ", taken off: Medical supplies, cause: interference [",
+        ", taken off: nothing at all [",
+        ", region: \u201crural *Idleb*\u201d [",
+        ", reason: \u201cno fuel\u201d [",
+    ):
+        assert part in text
+    assert "r\u00e9gion : \u00ab rural *Idleb* \u00bb [" in " ".join((await brief(client, lang="fr")).split())
+
+
 async def test_brief_has_judgements_in_paragraphs_of_their_own(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -317,8 +337,10 @@ class TestAleppo:
             "- Food: will run out between 11 Aug 2016 and 20 Aug 2016 [3]. Sources agree. Said 15 days ago.\n"
             "- Medical supplies: low [9]. One source. Said 9 days ago.\n\n"
             "## Routes\n\n"
-            "- Castello Road: closed since 7 Jul 2016 [4], no other way in is left [5]. Sources agree. Said 15 days ago.\n"
-            "- Ramouseh passage: restricted, passable by no one [6]. Sources contradict each other. Against this: closed [10]; open [11]. "
+            "- Castello Road: closed since 7 Jul 2016 [4], no other way in is left [5], cause: hostilities [4]. Sources agree. "
+            "Said 15 days ago.\n"
+            "- Ramouseh passage: restricted, passable by no one, cause: hostilities [6]. Sources contradict each other. "
+            "Against this: closed [10]; open [11]. "
             "Said 1 day ago.\n\n"
         )
         assert "\n1. United Nations, 31 Jul 2016, via A regional news site. Report 01900000-0000-7000-8004-000000000007.\n" in text

@@ -251,3 +251,22 @@ async def test_digest_has_the_label_of_the_value_before(client: httpx.AsyncClien
     answer = await client.get("/v1/situations/oldtown/digest.txt?since=2016-07-25&as_of=2016-07-28")
     assert "The assessment was: 500. It is now: 400." in answer.text
     assert answer.headers["Lifeline-TLP"] == "TLP:AMBER"
+
+
+async def test_digest_says_when_it_did_not_look_at_all_reports(
+    client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("digest", "digest_words"):
+        monkeypatch.setattr(f"app.situations.{name}.MAX_REPORTS", 2)
+    before = await revision(client)
+    for at, source in enumerate(("agency", "envoy", "monitor")):
+        for since in (before, "2016-07-01"):
+            found = await client.get("/v1/situations/oldtown/digest", params={"since": since, "lang": "en"})
+            assert (found.json()["cut"], len(changes(found.json()["items"]))) == (False, min(at, 1))
+        await post(client, **report(source=source, stated_at="2016-07-10"))
+    for since in (before, "2016-07-01"):
+        path = f"/v1/situations/oldtown/digest.txt?since={since}"
+        assert (await client.get(path.replace(".txt", ""))).json()["cut"] is True
+        lines = (await client.get(path)).text.splitlines()
+        assert lines[3] == "Only the last 2 statements of this time were looked at: ask for a shorter time."
+        assert [line.count(", 10 Jul 2016") for line in lines[5:]] == [2]

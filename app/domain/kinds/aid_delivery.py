@@ -1,7 +1,8 @@
 """Aid deliveries: one indicator for each operation, such as one convoy, from the request to its end."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from math import inf
 from operator import attrgetter
 from typing import Annotated, Any, Literal, Self
 
@@ -17,16 +18,7 @@ from app.domain.tlp import Label, strictest
 DeliveryStage = TypeAliasType(
     "DeliveryStage",
     Literal[
-        "requested",
-        "approved",
-        "planned",
-        "under_way",
-        "denied",
-        "cancelled",
-        "turned_back",
-        "attacked",
-        "partly_delivered",
-        "delivered",
+        "requested", "approved", "planned", "under_way", "denied", "cancelled", "turned_back", "attacked", "partly_delivered", "delivered"
     ],
 )
 _ARRIVED = frozenset({"partly_delivered", "delivered"})
@@ -92,9 +84,11 @@ class AidDeliveryReading(BaseModel):
     removed: tuple[SupplyType, ...] | None = Field(description="What was taken off the convoy; null if no report says.")
     route: str | None = Field(description="Slug of the route; null if no report says.")
     cause: AccessConstraint | None = Field(description="Type of access constraint, by the reports of this stage; null if none names one.")
-    last_delivery: Day | None = Field(description="Last day of the delivery, else the day of the report that leads; null if none arrived.")
+    last_delivery: Day | None = Field(
+        description="Last day of the delivery, else that of the first report that has said since that it arrived; null if none did."
+    )
     denied_since: Day | None = Field(description="First day on which a report that stands says `denied`; null unless that leads.")
-    followed_since: Day | None = Field(description="First day of a report that stands; null if none leads.")
+    followed_since: Day | None = Field(description="Day of the first report on the operation; null if none leads.")
 
 
 class AidDeliveryKind(Kind[AidDelivery]):
@@ -115,13 +109,20 @@ class AidDeliveryKind(Kind[AidDelivery]):
         *("partly_delivered", "delivered", "under_way", "planned", "approved", "requested"),
     )
     relief_states = _ARRIVED
+    reads_all = True
     report_fields = frozenset({"followed_since"})
     summary_fields = (
         *("operation", "stage", "on_earliest", "on_latest", "planned_for", "supplies", "removed", "route", "cause"),
         *("last_delivery", "denied_since"),
     )
     note_fields = ("days_since", "denied_since", "planned_for", "supplies", "removed", "route", "cause")
+    brief_codes = ("cause",)
     place_reasons = frozenset({"no_delivery"})
+    situation_columns = (
+        ("facts.aid_delivery.last_delivery", "#date+delivery+last", "date"),
+        ("facts.aid_delivery.days_since", "#indicator+days_since+delivery+num", "integer"),
+        ("facts.aid_delivery.denied_since", "#date+denied+start", "date"),
+    )
     hxl = {
         "operation": "#operations+code",
         "stage": "#status+delivery",
@@ -177,6 +178,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
         "field_on_earliest": gettext_noop("At the earliest"),
         "field_on_latest": gettext_noop("At the latest"),
         "field_planned_for": gettext_noop("Planned for people"),
+        "field_cause": gettext_noop("Cause"),
         "field_supplies": gettext_noop("Supplies"),
         "field_removed": gettext_noop("Taken off the convoy"),
         "field_last_delivery": gettext_noop("Last delivery"),
@@ -207,8 +209,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         """Return the fields in a situation, with the days since the delivery."""
-        last = value["last_delivery"]
-        return super().summary(value, at) | {"days_since": (at.date() - date.fromisoformat(last)).days if last else None}
+        return super().summary(value, at) | {"days_since": _days_since(value["last_delivery"], at)}
 
     def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
         """Return the stage with its days, for how many it is, with what, and since when it is denied."""
@@ -216,8 +217,8 @@ class AidDeliveryKind(Kind[AidDelivery]):
         if value.get("planned_for") is not None:
             found.append(Clause(gettext_noop("planned for %(number)s"), {"number": ("planned_for", value["planned_for"])}))
         for name, message in (("supplies", gettext_noop("with: %(codes)s")), ("removed", gettext_noop("taken off: %(codes)s"))):
-            if value.get(name):
-                found.append(Clause(message, codes={"codes": value[name]}, path=name))
+            if value.get(name) is not None:
+                found.append(Clause(message, codes={"codes": value[name] or ("none_of_these",)}, path=name))
         if value.get("denied_since"):
             found[0] = Clause(gettext_noop("denied since %(day)s"), {"day": ("denied_since", value["denied_since"])})
         return found
@@ -232,7 +233,13 @@ class AidDeliveryKind(Kind[AidDelivery]):
         since, position = max(arrived) if arrived else min(followed, default=(None, 0))
         if since is None or (at.date() - date.fromisoformat(since)).days < MAX_DAYS_WITHOUT_DELIVERY:
             return []
-        return [(position, Risk("held", "no_delivery", figure="last_delivery" if arrived else "followed_since"))]
+        return [(position, Risk("held", "no_delivery", since=since))]
+
+    def place_facts(self, values: Sequence[Mapping[str, Any]], at: datetime) -> dict[str, Any]:
+        """Return the last delivery of all operations, the days since, and the first day since which one is denied."""
+        last = max((each["last_delivery"] for each in values if each["last_delivery"]), default=None)
+        denied = min((each["denied_since"] for each in values if each["denied_since"]), default=None)
+        return {"last_delivery": last, "days_since": _days_since(last, at), "denied_since": denied}
 
     def default_label(self, value: AidDelivery, source_type: str, usual: Label) -> Label:
         """Label an operation that has not ended at least `amber_strict`, because such a report shows where a convoy will be."""
@@ -250,9 +257,9 @@ class AidDeliveryKind(Kind[AidDelivery]):
         stages = {one.value.stage, other.value.stage}
         return (len(stages) == 1 or stages <= _ARRIVED | _FAILED) and disjoint(one.value.range(), other.value.range())
 
-    def repeat_key(self, value: AidDelivery) -> str:
-        """Return the stage: a report on a later one repeats nothing."""
-        return value.stage
+    def repeated_severity(self, value: AidDelivery, severity: Severity) -> Severity:
+        """Return that an end that failed is worse than any other stage: in the words of an outlet, too, it must not be missed."""
+        return super().severity(value) if value.stage in _FAILED else ((-inf,), (-inf,))
 
     def combine(self, part: Part[AidDelivery]) -> Combined:
         """Return the stage that leads, with its days, and what the other reports add."""
@@ -268,23 +275,25 @@ class AidDeliveryKind(Kind[AidDelivery]):
         found = said | {"on_earliest": earliest, "on_latest": latest}
         basis = basis_of(reports, {name: (figure, attrgetter(name)) for name, figure in said.items()})
         basis |= basis_of(same, {name: (found[name], attrgetter(name)) for name in ("on_earliest", "on_latest", "cause")})
-        days: dict[str, tuple[StatedValue[AidDelivery], Callable[[StatedValue[AidDelivery]], date]]] = {
-            "followed_since": (min(reports, key=attrgetter("day")), attrgetter("day"))
-        }
+        followed = part.first or preferred
+        days: dict[str, tuple[StatedValue[AidDelivery], date]] = {"followed_since": (followed, followed.day)}
         if preferred.value.stage in _ARRIVED:
-            days["last_delivery"] = preferred, _last_day
+            # The same delivery told once more was no later one.
+            began = part.began or preferred
+            by = basis.get("on_latest") or basis.get("on_earliest")
+            days["last_delivery"] = (by or began), (latest or earliest or began.day)
         if preferred.value.stage == "denied":
-            days["denied_since"] = min(same, key=_first_day), _first_day
-        found |= dict.fromkeys(("last_delivery", "denied_since")) | {name: day(each) for name, (each, day) in days.items()}
+            first_denied = min([part.began or preferred, *same], key=_first_day)
+            days["denied_since"] = first_denied, _first_day(first_denied)
+        found |= dict.fromkeys(("last_delivery", "denied_since")) | {name: day for name, (_, day) in days.items()}
         assessed = AidDeliveryReading(operation=preferred.value.operation, stage=preferred.value.stage, **found)
         return Combined(assessed.model_dump(mode="json"), basis | {name: each for name, (each, _) in days.items()})
+
+
+def _days_since(day: str | None, at: datetime) -> int | None:
+    return (at.date() - date.fromisoformat(day)).days if day else None
 
 
 def _first_day(each: StatedValue[AidDelivery]) -> date:
     """Return the first day that a report names, else its own."""
     return each.value.on_earliest or each.value.on_latest or each.day
-
-
-def _last_day(each: StatedValue[AidDelivery]) -> date:
-    """Return the last day that a report names, else its own."""
-    return each.value.on_latest or each.value.on_earliest or each.day

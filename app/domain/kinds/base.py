@@ -50,7 +50,8 @@ class Kind(ABC, Generic[V]):
     `relief_states` are those that say that all is well, which takes two voices. A report overtakes another that is at least
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
     an indicator share, `filter_field` among them or not. Reports of a kind that `is_lasting` pass no horizon and never become stale.
-    With `compares_days`, `disputes` looks at the days of reports, too. `report_fields` are fields of an assessed value that are about its
+    With `compares_days`, `disputes` looks at the days of reports, too. A kind that `reads_all` tells since when something is so, which
+    reports of any age may say. `report_fields` are fields of an assessed value that are about its
     reports themselves: a judgement, which is no report, leaves them unchanged.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
     `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). `outdates` is the group whose
@@ -61,7 +62,8 @@ class Kind(ABC, Generic[V]):
     subjects to others that include them, with the reason, marked with `gettext_noop`.
     Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`; that of a
     reason for a level, as `risks` gives it, begins with `because_`, that of a field of its form with `field_`, a line of help for it with
-    `help_`. `note_fields` are the fields of an item in a situation that the board shows as notes.
+    `help_`. `note_fields` are the fields of an item in a situation that the board shows as notes. Briefs show `brief_codes` and
+    `brief_words` besides: fields of codes and of free text.
     """
 
     name: ClassVar[str]
@@ -85,6 +87,8 @@ class Kind(ABC, Generic[V]):
     outdates: ClassVar[SituationGroup | None] = None
     place_reasons: ClassVar[frozenset[str]] = frozenset()
     note_fields: ClassVar[tuple[str, ...]] = ()
+    brief_codes: ClassVar[tuple[str, ...]] = ()
+    brief_words: ClassVar[tuple[str, ...]] = ()
     hxl: ClassVar[Mapping[str, str]] = {}
     counts_stock: ClassVar[bool] = False
     part_of: ClassVar[Mapping[tuple[str, str], str]] = {}
@@ -97,6 +101,7 @@ class Kind(ABC, Generic[V]):
     subject_fields: ClassVar[tuple[str, ...]] = ()
     is_lasting: ClassVar[bool] = False
     compares_days: ClassVar[bool] = False
+    reads_all: ClassVar[bool] = False
     report_fields: ClassVar[frozenset[str]] = frozenset()
 
     def resolve(self, value: V, stated_on: date) -> V:
@@ -154,6 +159,12 @@ class Kind(ABC, Generic[V]):
         """Return what a value says, as the parts of a sentence: that of a report or of an assessment."""
         return plot_clauses(value, self.plot)
 
+    def details(self, value: Mapping[str, Any]) -> list[Clause]:
+        """Return what a brief tells of a value besides its clauses."""
+        of_code = {name: {"codes": {"said": (value[name],)}} for name in self.brief_codes if value.get(name)}
+        found = of_code | {name: {"words": {"said": value[name]}} for name in self.brief_words if value.get(name)}
+        return [Clause("%(said)s", about=f"field_{name}", path=name, **parts) for name, parts in found.items()]
+
     def happened_on(self, value: Mapping[str, Any]) -> date | None:
         """Return the day by which what an assessed value says had happened, for a kind that `outdates` others; None for nothing."""
         return None
@@ -161,6 +172,10 @@ class Kind(ABC, Generic[V]):
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Return the sort key of an item in a situation."""
         return self.due_date(summary) or date.max, str(summary[self.filter_field])
+
+    def place_facts(self, values: Sequence[Mapping[str, Any]], at: datetime) -> dict[str, Any]:
+        """Return what all assessed values of the kind in one place say together, for its situation; nothing by default."""
+        return {}
 
     def situation_fields(self, items: Sequence[dict[str, Any]], unknown: Collection[str]) -> dict[str, Any]:
         """Return the fields of a situation that show the kind's items, unless its group is `other`.
@@ -183,6 +198,10 @@ class Kind(ABC, Generic[V]):
     def alert(self, value: V, sent_on: date) -> Alert | None:
         """Return a report as an alert sent on a day (UTC); None if it calls for none."""
         return None
+
+    def cancels_alerts(self, value: V) -> bool:
+        """Tell whether a report that calls for no alert cancels those of the reports that it ends."""
+        return False
 
     def default_label(self, value: V, source_type: str, usual: Label) -> Label:
         """Return the label of a report sent without one; reports of witnesses are at least `amber`."""
@@ -234,9 +253,9 @@ class Kind(ABC, Generic[V]):
         """Tell whether a report passes no horizon while it has no outcome."""
         return self.never_passes(value) or self.warns(value)
 
-    def repeat_key(self, value: V) -> Any:
-        """Return what a less direct report of a source shares with a more direct one that it repeats."""
-        return None
+    def repeated_severity(self, value: V, severity: Severity) -> Severity:
+        """Return the place of a value on the scale that tells whether a less direct report says worse: by default its `severity`."""
+        return severity
 
     def leaves_standing(self, later: V, earlier: V) -> bool:
         """Tell whether a later report of a source adds to an earlier one instead of replacing it."""

@@ -20,12 +20,15 @@ class StatedValue(Generic[V]):
 class Part(Generic[V]):
     """One part of a subject: the reports that give its value, best first, the one that leads, and their agreement.
 
-    Without a leading report, `standing` is empty; without any report, `agreement` is None, too.
+    Without a leading report, `standing` is empty; without any report, `agreement` is None, too. `first` is the oldest report on it that
+    is as sound as these, `began` the first of those that have said the state that leads ever since.
     """
 
     standing: Sequence[StatedValue[V]] = ()
     preferred: StatedValue[V] | None = None
     agreement: Agreement | None = None
+    first: StatedValue[V] | None = None
+    began: StatedValue[V] | None = None
 
     def in_order(self) -> list[StatedValue[V]]:
         """Return the report that leads, then the others."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 from typing_extensions import TypeAliasType
 
-from app.domain.kinds.base import Kind
+from app.domain.kinds.base import Kind, Severity
 from app.domain.kinds.combining import Combined, Part, StatedValue, basis_of, disjoint
 from app.domain.kinds.showing import RangePlot, gettext_noop
 from app.domain.kinds.values import Day, People, ShortText, Value, check_people, field_error, widened
@@ -76,7 +76,7 @@ class PopulationMovementKind(Kind[PopulationMovement]):
     subject_fields = ("since",)
     range_fields = frozenset({"people_low", "people_high"})
     outdates = "trapped"
-    note_fields = ("destination",)
+    note_fields = brief_words = ("destination",)
     hxl = {
         "movement": "#affected+movement+type",
         "since": "#date+movement+start",
@@ -139,9 +139,10 @@ class PopulationMovementKind(Kind[PopulationMovement]):
             return disjoint((low, high), (later_low, later_high))
         return low is not None and later_high is not None and low > later_high
 
-    def repeat_key(self, value: PopulationMovement) -> Any:
-        """Return the figures: a report of other figures repeats nothing."""
-        return value.range()
+    def repeated_severity(self, value: PopulationMovement, severity: Severity) -> Severity:
+        """Return the figure: a higher count of those who moved so far is news, in the words of an outlet, too."""
+        figure = next(each for each in (value.people, value.people_high, value.people_low) if each is not None)
+        return (figure,), (figure,)
 
     def combine(self, part: Part[PopulationMovement]) -> Combined:
         """Return the preferred count, and the range of those that count as far, or contradict it; none is added to another."""

@@ -48,6 +48,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         "passable_by",
         "last_route",
     )
+    brief_codes = ("cause",)
     situation_columns = (
         *((f"routes.{name}", f"#indicator+routes+{name}+num", "integer") for name in ("known", "closed", "restricted", "open", "unknown")),
         ("routes.all_closed", "#status+all_closed", "boolean"),

@@ -52,7 +52,9 @@ class ServiceStatusReading(BaseModel):
 
     service: Service = Field(description="The service.")
     state: ServiceState | None = Field(description="Worst state that stands; null if only relief is claimed.")
-    since: Day | None = Field(description="First day on which a report that stands says this state; null if none leads.")
+    since: Day | None = Field(
+        description="Day of the first report since which one that counts has always said this state; null if none leads."
+    )
     working: int | None = Field(description="Number that work, by the first report of this state that counts; null if none does.")
     known: int | None = Field(description="Number of facilities that are known, by the same report; null if it does not say.")
     working_low: int | None = Field(description="Lowest number that work, by the reports that count; null if none counts.")
@@ -72,11 +74,13 @@ class ServiceStatusKind(Kind[ServiceStatus]):
     interval_days = 1
     worst_first = ("out_of_service", "partly_working", "working")
     relief_states = frozenset({"working"})
+    reads_all = True
     filter_field = "service"
     status_field = "state"
     range_fields = frozenset({"working_low", "working_high"})
     has_alerts = True
     note_fields = ("since", "reason")
+    brief_words = ("reason",)
     hxl = {
         "service": "#service+code",
         "state": "#status+service",
@@ -108,6 +112,7 @@ class ServiceStatusKind(Kind[ServiceStatus]):
         "field_service": gettext_noop("Service"),
         "field_working": gettext_noop("How many work"),
         "field_known": gettext_noop("How many are known"),
+        "field_reason": gettext_noop("Reason"),
         "help_reason": gettext_noop("In words, such as no fuel; never a name or a site."),
         "because_out_of_service": gettext_noop("out of service"),
     }
@@ -131,13 +136,17 @@ class ServiceStatusKind(Kind[ServiceStatus]):
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
         """Return `short` if hospitals or the water supply are out of service."""
         is_out = value["state"] == "out_of_service" and value["service"] in _VITAL
-        return Risk("short", "out_of_service") if is_out else None
+        return Risk("short", "out_of_service", since=value["since"]) if is_out else None
 
     def alert(self, value: ServiceStatus, sent_on: date) -> Alert | None:
         """Return an alert for a service that is out of service only."""
         if value.state != "out_of_service":
             return None
         return Alert(f"Out of service: {value.service}", _CATEGORIES.get(value.service, ("Infra",)), "Prepare", "Immediate")
+
+    def cancels_alerts(self, value: ServiceStatus) -> bool:
+        """Tell whether the service works, at least in part."""
+        return value.state != "out_of_service"
 
     def default_label(self, value: ServiceStatus, source_type: str, usual: Label) -> Label:
         """Label a service of which fewer than MIN_UNIDENTIFIABLE are known to work at least `amber`: each of these is a target."""
@@ -167,7 +176,7 @@ class ServiceStatusKind(Kind[ServiceStatus]):
             "reason": next((each.value.reason for each in same if each.value.reason), None),
         }
         ends = {"working_low": min(counts, default=None), "working_high": max(counts, default=None)}
-        first = min(same, key=attrgetter("day"))
+        first = part.began or part.preferred
         basis = basis_of(same, {name: (figure, attrgetter(name)) for name, figure in found.items()})
         basis |= basis_of(reports, {name: (figure, attrgetter("working")) for name, figure in ends.items()})
         assessed = ServiceStatusReading(service=preferred.service, state=preferred.state, since=first.day, **found, **ends)

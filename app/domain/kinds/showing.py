@@ -26,13 +26,14 @@ class Risk:
     """A risk for people: `held`, if they cannot leave, or `short`, if a supply or service is or will soon be missing.
 
     `people` are those held, 0 if not known. `figure` is the field of the value that it rests on, if another report than the preferred
-    may say it.
+    may say it. `since` is the day since which it has been so, where the value tells.
     """
 
     state: Literal["held", "short"]
     reason: str
     people: int = 0
     figure: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,8 @@ class Clause:
     """A part of a sentence about a value: a message marked with `gettext_noop`, and the values of its names.
 
     `figures` are paths in the value, as `basis` of an assessment knows them, with the number or day (ISO 8601) there. `codes` are codes of
-    the kind, several as a list. `about` is the code of what the clause is about, if it is a part of the subject. `path` is the field
-    that a clause without figures rests on, if another report than the preferred may say it.
+    the kind, several as a list, `words` free text. `about` is the code of what the clause is about, if it is a part of the subject.
+    `path` is the field that a clause without figures rests on, if another report than the preferred may say it.
     """
 
     message: str
@@ -98,6 +99,7 @@ class Clause:
     codes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     about: str = ""
     path: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def gettext_noop(message: str) -> str:

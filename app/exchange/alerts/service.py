@@ -45,7 +45,7 @@ def _select_messages(level: int) -> Select[Any]:
             col(LedgerEntry.redacted_below),
             col(LedgerEntry.recorded_at).label("sent"),
             _OLD.c.id.label("old_id"),
-            _OLD_STANDING.c.report_id.label("old_alert"),
+            _OLD_STANDING.c.cancels.is_(False).label("old_alert"),
             _OLD.c.level.label("old_level"),
             _OLD.c.recorded_at.label("old_recorded_at"),
             col(AlertStanding.confirmed),
@@ -60,12 +60,13 @@ def _select_messages(level: int) -> Select[Any]:
             position.is_not(None),
             col(Report.level) <= level,
             or_(
-                col(AlertStanding.report_id).is_not(None)
-                & col(LedgerEntry.type).in_(("report", "correction", "retraction", "reinstatement")),
+                col(AlertStanding.cancels).is_(False) & col(LedgerEntry.type).in_(("report", "correction", "retraction", "reinstatement")),
+                # What ended an alert without one of its own cancels it where it is confirmed.
+                col(AlertStanding.cancels).is_(True)
+                & (col(AlertStanding.confirmed).bitwise_and(1 << level) != 0)
+                & col(LedgerEntry.type).in_(("report", "correction")),
                 # An alert that is corrected to what calls for none has to be cancelled.
-                _OLD_STANDING.c.report_id.is_not(None)
-                & (col(LedgerEntry.type) == "correction")
-                & (col(LedgerEntry.redacted_below) <= level),
+                _OLD_STANDING.c.cancels.is_(False) & (col(LedgerEntry.type) == "correction") & (col(LedgerEntry.redacted_below) <= level),
             ),
         )
     )
@@ -152,6 +153,10 @@ async def _ended_messages(connection: AsyncConnection, rows: Sequence[Any], leve
     return {each: sorted(((str(x), sent[x]) for x in ids if x in sent), key=lambda pair: pair[1]) for each, ids in ended.items()}
 
 
+def _state(row: Any) -> str:
+    return str(row["value"].get(KINDS[row["kind"]].status_field or "")).replace("_", " ")
+
+
 def _message(row: Any, statement: AlertStatement | None, ended: Sequence[tuple[str, datetime]], level: int, *, confirmed: bool) -> Message:
     identifier, note = str(row["id"]), None
     references = list(ended)
@@ -160,10 +165,12 @@ def _message(row: Any, statement: AlertStatement | None, ended: Sequence[tuple[s
         identifier, type_, references, note = f"{identifier}{CANCEL}", "Cancel", [(identifier, row["recorded_at"])], row["reason"]
     elif row["change"] == "reinstatement":
         identifier, note = f"{identifier}{REINSTATED}", row["reason"]
-    elif row["change"] == "correction" and level >= row["redacted_below"] and row["old_alert"] is not None:
+    elif row["change"] == "correction" and level >= row["redacted_below"] and row["old_alert"]:
         type_, references = "Cancel" if statement is None else "Update", [(str(row["old_id"]), row["old_recorded_at"]), *ended]
         # The reason may describe the old report, whose label may have been raised above this level since.
         note = row["reason"] if row["old_level"] <= level else None
+    elif statement is None:
+        type_, note = "Cancel", f"Ended by a later report: {KINDS[row['kind']].title}, {_state(row)}"
     # A correction to what calls for no alert only ends what was sent.
     confirmed = confirmed or statement is None
     judged = row["credibility"] != UNJUDGED

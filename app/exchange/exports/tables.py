@@ -213,7 +213,7 @@ def flatten(collection: str, record: dict[str, Any]) -> dict[str, Any]:
     """Return the record with the nesting of its columns: those of a situation have people by concept, for example."""
     if collection != "situations":
         return record
-    grouped = [(kind, record[kind.situation_group]) for kind in KINDS.values() if kind.situation_columns]
+    grouped = [(kind, record[kind.situation_group]) for kind in KINDS.values() if kind.situation_group != "other"]
     return record | {
         kind.situation_group: {each[kind.filter_field]: each for each in items} for kind, items in grouped if isinstance(items, list)
     }

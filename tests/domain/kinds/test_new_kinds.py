@@ -120,9 +120,47 @@ async def test_later_stage_in_less_direct_words_is_no_repetition(client: httpx.A
     await say(client, "agency", "2016-09-18", convoy("under_way"))
     attacked = await say(client, "agency", "2016-09-20", convoy("attacked"), via=["outlet"])
     assert (await assessed(client, attacked))["value"]["stage"] == "attacked"
+    # Of what says no worse, the more direct words count for a week (rule 3): a stage that may come to a good end, and no higher count.
+    reached = await say(client, "agency", "2016-09-21", convoy("under_way", "convoy-8"))
+    quoted = await say(client, "agency", "2016-09-22", convoy("delivered", "convoy-8"), via=["outlet"])
+    assert (await assessed(client, reached))["relations"] == {reached["id"]: "preferred", quoted["id"]: "relayed"}
     count = await say(client, "agency", "2016-12-16", evacuated(10000))
+    await say(client, "agency", "2016-12-17", evacuated(9000), via=["outlet"])
+    assert (await assessed(client, count))["value"]["people"] == 10000
     await say(client, "agency", "2016-12-18", evacuated(15000), via=["outlet"])
     assert (await assessed(client, count))["value"]["people"] == 15000
+
+
+async def test_repetition_moves_no_day_since_when_something_is_so(client: httpx.AsyncClient) -> None:
+    await say(client, "agency", "2016-07-01", convoy("requested", "convoy-1"))
+    for day in ("2016-08-01", "2016-08-29"):
+        await say(client, "agency", day, convoy("requested", "convoy-1"))
+    assert [reasons(await situation(client, day)) for day in ("2016-08-29", "2016-08-30")] == [[], [("no_delivery", "2016-07-01")]]
+    first = await say(client, "agency", "2016-09-01", convoy("delivered", "convoy-2"))
+    await say(client, "agency", "2016-10-20", convoy("delivered", "convoy-2"))
+    found = await assessed(client, first)
+    assert (found["value"]["last_delivery"], found["assessment"]["basis"]["last_delivery"]) == ("2016-09-01", first["id"])
+    await say(client, "envoy", "2016-10-25", convoy("denied", "convoy-3"))
+    then = await situation(client, "2016-10-31")
+    assert reasons(then) == [("no_delivery", "2016-09-01")]
+    assert then["facts"] == {"aid_delivery": {"last_delivery": "2016-09-01", "days_since": 60, "denied_since": "2016-10-25"}}
+    table = (await client.get("/v1/situations.csv", params={"as_of": "2016-10-31"})).text.splitlines()
+    assert ("facts.aid_delivery.last_delivery" in table[0], ",2016-09-01,60,2016-10-25," in table[2]) == (True, True)
+
+
+async def test_service_is_out_since_the_first_report_that_nothing_interrupts(client: httpx.AsyncClient) -> None:
+    out = await say(client, "agency", "2016-09-01", service("out_of_service"))
+    await say(client, "agency", "2016-10-20", service("out_of_service"))
+    # The word of a party interrupts nothing, and neither does another source that says the same past the horizon of the first.
+    await say(client, "army", "2016-10-22", service("working"))
+    await say(client, "monitor", "2016-12-20", service("out_of_service"))
+    found = await assessed(client, out)
+    assert (found["value"]["since"], found["assessment"]["basis"]["since"]) == ("2016-09-01", out["id"])
+    assert reasons(await situation(client, "2017-01-01")) == [("out_of_service", "2016-09-01")]
+    await say(client, "monitor", "2016-12-24", service("working"), method="direct_observation")
+    assert (await assessed(client, out))["value"]["since"] == "2016-12-24"
+    await say(client, "agency", "2016-12-30", service("out_of_service"))
+    assert (await assessed(client, out))["value"]["since"] == "2016-12-30"
 
 
 async def test_delivery_shows_that_a_warning_was_averted(client: httpx.AsyncClient) -> None:

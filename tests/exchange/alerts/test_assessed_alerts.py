@@ -7,9 +7,11 @@ import httpx
 import pytest
 
 from app.domain.tlp import Label
+from app.settings import Settings
 from app.storage.database import Database
 from tests.assessment.stories import food, road, say, statement
 from tests.exchange.alerts.test_endpoints import cap, text, texts
+from tests.judgements.test_endpoints import problems
 from tests.support.factories import post, post_all
 from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 from tests.support.plans import recorded
@@ -208,3 +210,35 @@ async def test_list_takes_as_many_queries_with_references_as_without(client: htt
         await say(client, "agency", f"2016-09-{day:02}", road("open" if day % 2 else "closed"))
     # The webhook dispatcher runs its own query from time to time.
     assert await queries() <= few + 1
+
+
+def hospitals(state: str, **more: Any) -> dict[str, Any]:
+    """Return a value of hospitals."""
+    return {"service": "hospital", "state": state} | more
+
+
+@mostly_sqlite
+async def test_service_that_works_again_cancels_the_alerts_that_it_ends(
+    client: httpx.AsyncClient, make_client: MakeClient, settings: Settings
+) -> None:
+    green = await make_client(clearance=Label.GREEN)
+    first = await say(client, "agency", "2016-11-01", hospitals("out_of_service"))
+    second = await say(client, "envoy", "2016-11-02", hospitals("out_of_service", working=0))
+    # One voice is not enough, and a party is none: nothing is sent.
+    weak = await say(client, "monitor", "2016-11-05", hospitals("working", working=5))
+    await say(client, "army", "2016-11-05", hospitals("working"))
+    assert set(await titles(client)) == {first["id"], second["id"]}
+    # Who sees more knows of one that still says so, beside which one voice is not enough.
+    third = await say(client, "envoy", "2016-11-07", hospitals("out_of_service"), sensitivity="red")
+    some = await say(green, "outlet", "2016-11-07", hospitals("partly_working", working=5, known=9))
+    assert await shown(green, some) == ("Actual", "Cancel", None)
+    assert await references(green, some) == [first["id"], second["id"]]
+    assert text(await cap(green, some["id"]), "note") == "Ended by a later report: Status of services, partly working"
+    assert (await titles(green))[some["id"]] == ("Withdrawn", "Cancel")
+    assert set(await titles(client)) == {first["id"], second["id"], third["id"]}
+    for reader, path in ((client, some["id"]), (green, weak["id"]), (green, f"{some['id']}-cancel")):
+        assert (await reader.get(f"/v1/alerts/{path}.cap")).status_code == 404
+    # Withdrawn, it is no alert that needs a message.
+    await post(client, f"/v1/reports/{some['id']}/retraction", reason="not so")
+    assert set(await titles(green)) == {first["id"], second["id"], some["id"]}
+    assert await problems(settings) == []
