@@ -119,6 +119,7 @@ def overtaken(
     parties: dict[UUID, list[AssessedStatement]] = {}
     shortest = min((each.horizon for each in said if each.horizon is not None), default=None)
     has_states = any(each.from_outcome for each in said)
+    order = {each: at for at, each in enumerate(said)} if kind.reads_all else {}
     for each in said:
         beside = chain(current, *parties.values())
         # Rule 4: a relief claim that is not sound replaces nothing.
@@ -131,23 +132,30 @@ def overtaken(
             current = _within_horizon(current, each, shortest)
             parties = {source: _within_horizon(own, each, shortest) for source, own in parties.items() if own}
             shown = shown_by_outcomes(current) if has_states else set()
-            if each in shown:
-                continue
-            voices = [one for one in current if one not in shown] if shown else current
-            gone = {one for one in voices if _is_overtaken(kind, one, each, voices)}
-            if not gone:
-                continue
-            # The report that shows a state is overtaken with it, not before.
-            unveiled = shown - shown_by_outcomes([one for one in current if one not in gone])
-            gone |= {one for one in unveiled if _is_overtaken(kind, one, each, voices)}
-            found |= gone
-            current = [one for one in current if one not in gone]
+            if each not in shown and (gone := _gone(kind, each, current, shown)):
+                found |= gone
+                current = [one for one in current if one not in gone]
         if kind.reads_all:
-            states = {(one.sound, kind.state(one.value)): one for one in reversed(current)}
+            states: dict[tuple[bool, str | None], AssessedStatement] = {}
+            for one in sorted(chain(current, *parties.values()), key=order.__getitem__):
+                states.setdefault((one.sound, kind.state(one.value)), one)
             kept = {state: began.get(state, one) for state, one in states.items()}
             began.clear()
             began.update(kept)
     return found
+
+
+def _gone(
+    kind: Kind[Any], later: AssessedStatement, current: Sequence[AssessedStatement], shown: set[AssessedStatement]
+) -> set[AssessedStatement]:
+    """Return the reports that a later one overtakes; `shown` are those that only an outcome shows."""
+    voices = [one for one in current if one not in shown] if shown else current
+    gone = {one for one in voices if _is_overtaken(kind, one, later, voices)}
+    if gone and shown:
+        # The report that shows a state is overtaken with it, not before.
+        unveiled = shown - shown_by_outcomes([one for one in current if one not in gone])
+        gone |= {one for one in unveiled if _is_overtaken(kind, one, later, voices)}
+    return gone
 
 
 def _within_horizon(said: list[AssessedStatement], newest: AssessedStatement, shortest: timedelta | None) -> list[AssessedStatement]:
