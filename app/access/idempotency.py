@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -25,6 +26,7 @@ from app.storage.batches import DEFERRED, Batches, Deferred
 from app.storage.database import Database
 from app.storage.database_errors import is_conflict
 from app.storage.paging import HEADS, chunks, current_revisions
+from app.storage.slices import before_slices
 from app.storage.types import table_of
 
 HEADER = "Idempotency-Key"
@@ -160,7 +162,8 @@ async def _attempt(
 ) -> list[Outcome]:
     results: dict[int, WriteResult | Problem | Deferred] = {}
     try:
-        async with database.write() as session:
+        async with AsyncExitStack() as committed, database.write() as session:
+            committed.enter_context(before_slices())
             sent = take()
             results = await _find_replays(session, sent, idempotency_days)
             replayed = {at for at, each in results.items() if isinstance(each, WriteResult)}

@@ -179,5 +179,5 @@ async def record_grade(
     lowest = select(sources.indicator_id, func.min(sources.level)).where(sources.source_id == source.id).group_by(sources.indicator_id)
     levels = dict(tuple(row) for row in await session.execute(lowest))
     for some in chunks(sorted(levels)):
-        await reassess(session, [(each, levels[each], entry) for each in some], settings.horizons)
+        await reassess(session, [(each, levels[each], entry) for each in dict.fromkeys(some)], settings.horizons)
     return entry

@@ -17,12 +17,21 @@ T = TypeVar("T")
 HEADS = "heads"
 # Values in one IN clause: few enough for the bound parameters of either engine.
 MAX_IN_VALUES = 500
+# Lengths of shorter lists: a database parses and plans a statement once for each.
+_IN_LENGTHS = (0, 1, 4, 16, 64)
+
+
+def in_values(values: Iterable[T]) -> list[T]:
+    """Return values for an IN clause, the last one repeated to one of a few lengths."""
+    items = list(values)
+    length = next((each for each in _IN_LENGTHS if each >= len(items)), len(items))
+    return items + items[-1:] * (length - len(items))
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:
-    """Split values into lists that fit into one IN clause."""
+    """Split values into lists that fit into one IN clause, as `in_values` returns them."""
     items = list(values)
-    return (items[start : start + MAX_IN_VALUES] for start in range(0, len(items), MAX_IN_VALUES))
+    return (in_values(items[start : start + MAX_IN_VALUES]) for start in range(0, len(items), MAX_IN_VALUES))
 
 
 @cache

@@ -50,7 +50,7 @@ class ReferenceLookup:
             texts = [text for each, text in new if each == type_ and (type_, text) not in self.slugs and (type_, text) not in self.errors]
             self.errors |= {(type_, text): NUL_MESSAGE for text in texts if "\0" in text}
             for chunk in chunks(text for text in texts if "\0" not in text):
-                await self._look_up(connection, type_, model, chunk, others)
+                await self._look_up(connection, type_, model, list(dict.fromkeys(chunk)), others)
         ids = [each.id for each in self.places.values() if each.id not in self._ancestors]
         self._ancestors |= await ancestors_of(connection, ids)
 
