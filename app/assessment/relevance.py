@@ -83,20 +83,21 @@ def _newest_sound(kind: Kind[Any], seen: Sequence[Statement], since: datetime, k
 def is_replaced(kind: Kind[Any], endless: Statement, loaded: Sequence[Statement], since: datetime) -> bool:
     """Tell whether a report that passes no horizon is surely replaced by a later one of its source, for all who see it."""
     facets = kind.facets(endless.value)
-    known = {each.id: each for each in loaded}
-    days = _days_said(loaded)
-    return _is_sound(endless, known) and any(
-        each.source.id == endless.source.id
+    later = [
+        each
+        for each in loaded
+        if each.source.id == endless.source.id
         and each.level <= endless.level
         and each.time >= since + MARGIN
         and facets <= kind.facets(each.value)
         and not _ended(each, MAX_LEVEL)
         and not kind.is_announced(each.value)
         and (kind.is_endless(each.value) or kind.claims_relief(each.value))
-        and _is_sound(each, known)
-        and not _may_repeat(each, days)
-        for each in loaded
-    )
+    ]
+    if not later:
+        return False
+    known, days = {each.id: each for each in loaded}, _days_said(loaded)
+    return _is_sound(endless, known) and any(_is_sound(each, known) and not _may_repeat(each, days) for each in later)
 
 
 def _is_sound(each: Statement, known: Mapping[UUID, Statement]) -> bool:

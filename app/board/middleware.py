@@ -29,6 +29,9 @@ class BoardMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Rewrite the request where it asks for the board, and call the application."""
         path = scope["path"] if scope["type"] == "http" else ""
+        if path.startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
         has_key = path in (BOARD_STREAM, "/", "/sign-in", DESK) or path.startswith(("/places/", f"{DESK}/"))
         if path == BOARD_STREAM:
             scope = dict(scope, path=API_STREAM, raw_path=API_STREAM.encode())

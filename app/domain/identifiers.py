@@ -1,12 +1,16 @@
 """Identifiers: UUIDv7 that reveal nothing but their millisecond."""
 
 import hashlib
-from os import urandom
+from os import register_at_fork, urandom
 from time import time_ns
 from uuid import UUID
 
 # A UUIDv7 begins with 48 bits of time.
 _MAX_MILLISECONDS = (1 << 48) - 1
+# Random bytes that no identifier has had yet, for those of responses, which one thread makes; a forked process gets its own.
+_POOL_BYTES = 10_000
+_pool = bytearray()
+register_at_fork(after_in_child=_pool.clear)
 
 
 def uuid7(*, later_than: UUID | None = None) -> UUID:
@@ -20,7 +24,10 @@ def uuid7(*, later_than: UUID | None = None) -> UUID:
 
 def uuid7_text() -> str:
     """Return such an identifier as text; a fifth of the time, for what every response needs."""
-    milliseconds, bits = f"{time_ns() // 1_000_000:012x}", urandom(10).hex()
+    if not _pool:
+        _pool.extend(urandom(_POOL_BYTES))
+    milliseconds, bits = f"{time_ns() // 1_000_000:012x}", _pool[-10:].hex()
+    del _pool[-10:]
     return f"{milliseconds[:8]}-{milliseconds[8:]}-7{bits[:3]}-{'89ab'[int(bits[3], 16) & 3]}{bits[4:7]}-{bits[7:19]}"
 
 

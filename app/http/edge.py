@@ -65,8 +65,10 @@ def _with_bearer_key(scope: Scope, sent: dict[bytes, bytes]) -> Scope:
     A browser sends the password that it remembers with a form of any other site, too; so a write with another `Origin` needs `Bearer`.
     """
     scheme, _, credentials = sent.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"basic":
+        return scope
     is_foreign = b"origin" in sent and sent[b"origin"].partition(b"://")[2] != sent.get(b"host")
-    if scheme.lower() != b"basic" or (is_foreign and scope["method"] not in ("GET", "HEAD")):
+    if is_foreign and scope["method"] not in ("GET", "HEAD"):
         return scope
     try:
         key = b64decode(credentials.strip(), validate=True).partition(b":")[2]

@@ -83,7 +83,9 @@ def app_state(request: Request) -> AppState:
 
 def request_state(scope: Scope) -> RequestState:
     """Return the typed state of a request, empty at first."""
-    return cast(RequestState, scope.setdefault("state", {}))
+    # Without `cast`, because each cached response asks several times.
+    state: RequestState = scope.setdefault("state", {})
+    return state
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:

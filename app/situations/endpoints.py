@@ -93,7 +93,7 @@ async def list_situations(
             found, last, revision = await load_situations(connection, where, view, after=after, limit=limit)
             if not found:
                 await require_known_filters(connection, filters, caller.level, view.time_point)
-            items = await localise(connection, [orjson.dumps(each).decode() for each in found], filters.lang, view.time_point)
+            items = await localise(connection, found, filters.lang, view.time_point)
         return items, SITUATION_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)

@@ -1,14 +1,16 @@
-"""Situations of single places, kept in memory until something moves them: one statement over the indicators tells."""
+"""Situations and positions of places, kept in memory until something moves them: one statement over the indicators tells."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Select, bindparam, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, bindparam, case, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col
 
 from app.assessment.models import IndicatorProjection, StaleRecord
 from app.domain.time_point import LATEST
@@ -18,13 +20,18 @@ from app.indicators.queries import visible_at
 from app.indicators.steps import AS_OF, select_steps
 from app.ledger.models import LedgerHead
 from app.reference.models import Place, PlaceAncestor
+from app.situations.urgency import Position
 from app.storage.paging import head_seq
 from app.storage.types import table_of
 
-# Of about 10 kB each.
-MAX_SITUATIONS = 1000
+# Of about 10 kB each, and of about 200 bytes a place each.
+MAX_SITUATIONS, MAX_POSITIONS = 1000, 20
+
+# The number of indicators of a place, and the last change of them that a clearance sees; None where that does not tell all.
+Moved = tuple[int, int] | None
 
 _kept: WeakKeyDictionary[Engine, OrderedDict[Hashable, bytes]] = WeakKeyDictionary()
+_positions: WeakKeyDictionary[Engine, OrderedDict[Hashable, dict[UUID, tuple[Moved, Position]]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,34 @@ def keep_situation(connection: AsyncConnection, stamp: Stamp, body: bytes) -> No
         kept.popitem(last=False)
 
 
+async def places_moved(connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View) -> dict[UUID, Moved]:
+    """Return the places that have indicators, and what tells whether these moved, as recorded now; `where` has conditions on places."""
+    projections, is_past = table_of(IndicatorProjection), view.time_point != LATEST
+    shown: list[Any] = [projections.c.place_id, func.count(), func.max(projections.c[f"revision_{LABELS[view.level]}"])]
+    statement = select_steps(view.level) if is_past else select(literal(1).label("kept")).where(*visible_at(view.level))
+    unkept = func.min(case((statement.selected_columns.kept, 1), else_=0)) == 0 if is_past else literal(value=False)
+    shown.append(or_(exists(select(table_of(StaleRecord).c.record_id)), unkept).label("unsure"))
+    if where:
+        statement = statement.where(projections.c.place_id.in_(select(col(Place.id)).where(*where)))
+    grouped = statement.with_only_columns(*shown).group_by(projections.c.place_id)
+    rows = await connection.execute(grouped, {AS_OF.key: view.time_point.as_of} if is_past else {})
+    return {place: None if unsure else (count, changed) for place, count, changed, unsure in rows}
+
+
+def kept_positions(connection: AsyncConnection, view: View) -> dict[UUID, tuple[Moved, Position]]:
+    """Return the positions of places that are kept for a view, and by what they were found; more may be added."""
+    kept = _positions.setdefault(_engine(connection), OrderedDict())
+    found = kept.setdefault((view, view.at), {})
+    kept.move_to_end((view, view.at))
+    while len(kept) > MAX_POSITIONS:
+        kept.popitem(last=False)
+    return found
+
+
 def _situations(connection: AsyncConnection) -> OrderedDict[Hashable, bytes]:
+    return _kept.setdefault(_engine(connection), OrderedDict())
+
+
+def _engine(connection: AsyncConnection) -> Engine:
     assert connection.sync_connection is not None
-    return _kept.setdefault(connection.sync_connection.engine, OrderedDict())
+    return connection.sync_connection.engine

@@ -1,6 +1,6 @@
 """Situations: the indicators of a place together. Nothing is added up."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,8 @@ from app.reference.queries import places_by_id
 from app.reference.records import PlaceRecord
 from app.reports.models import Report
 from app.situations.checks import Check, build_checks, build_said, is_checked
-from app.situations.urgency import Level, Position, urgency, worst
+from app.situations.kept import Moved, Stamp, find_situation, keep_situation, kept_positions, places_moved
+from app.situations.urgency import Level, Position, level_of, urgency, worst
 from app.situations.wording import Wording
 from app.storage.paging import chunks, current_revision
 from app.storage.slices import end_slice
@@ -38,54 +39,59 @@ Document = dict[str, Any]
 
 # Other requests get their turn between two steps.
 MAX_PLACES_PER_STEP = 50
-# Stored documents that are read at the cost of one indicator assessed.
-DOCUMENTS_PER_ASSESSED = 20
+# Places whose position is looked up at the cost of one indicator assessed.
+PLACES_PER_ASSESSED = 20
 
 
 async def load_situations(
     connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, *, after: Position | None, limit: int
-) -> tuple[list[dict[str, Any]], Position | None, int]:
-    """Return a page of situations, the most urgent first, the last position if there are more, and the revision.
+) -> tuple[list[str], Position | None, int]:
+    """Return a page of situations as JSON, the most urgent first, the last position if there are more, and the revision.
 
     `where` has conditions on places.
     """
     revision = await current_revision(connection, view.level)
     state = await _state(connection, view)
-    positions = [each async for each in _positions(connection, where, view, state) if after is None or each > after]
-    page = sorted(positions)[:limit]
+    positions = await _positions(connection, where, view, state)
+    await end_slice(len(positions) // PLACES_PER_ASSESSED)
+    left = sorted(position for _, position in positions.values() if after is None or position > after)
+    page = left[:limit]
     ids = [place for *_, place in page]
-    places = await places_by_id(connection, ids, view.time_point)
-    documents: dict[UUID, list[Document]] = {}
-    for some in _steps(ids):
-        documents |= await _documents_by_place(connection, some, view, state)
-    below = await _worst_levels_below(connection, ids, view, state)
-    times = await basis_times(connection, [each for own in documents.values() for each in own])
-    found = [build_situation(places[each], documents[each], view, times, children_level=below.get(each)) for each in ids]
-    return found, page[-1] if len(positions) > limit else None, revision
+    ancestors = await _places_below(connection, ids, view)
+    for others in chunks(each for each in ancestors if each not in positions):
+        positions |= await _positions(connection, [col(Place.id).in_(others)], view, state)
+    below = _worst_levels(ancestors, {each: level_of(positions[each][1]) for each in ancestors if each in positions})
+    stamps = {each: Stamp((each, view, view.at, by, below.get(each)), revision) for each in ids if (by := positions[each][0]) is not None}
+    found = {each: kept for each, stamp in stamps.items() if (kept := find_situation(connection, stamp)) is not None}
+    for some in _steps([each for each in ids if each not in found]):
+        places = await places_by_id(connection, some, view.time_point)
+        documents = await _documents_by_place(connection, some, view, state)
+        times = await basis_times(connection, [each for own in documents.values() for each in own])
+        for each in some:
+            found[each] = orjson.dumps(build_situation(places[each], documents[each], view, times, children_level=below.get(each)))
+            if each in stamps:
+                keep_situation(connection, stamps[each], found[each])
+        await end_slice(0)
+    return [found[each].decode() for each in ids], page[-1] if len(left) > limit else None, revision
 
 
 async def _positions(
     connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, state: PastState | None
-) -> AsyncIterator[Position]:
-    is_recorded_earlier = view.time_point.through_global_seq is not None
-    # With EXISTS, PostgreSQL would read all rows first; without ORDER BY, it may scan the table for each place.
-    any_indicator = (
-        select(col(IndicatorProjection.indicator_id))
-        .where(col(IndicatorProjection.place_id) == col(Place.id), *(visible_at(view.level) if not is_recorded_earlier else []))
-        .order_by(col(IndicatorProjection.indicator_id))
-        .limit(1)
-        .correlate(Place)
-        .scalar_subquery()
-    )
-    if is_recorded_earlier and state is None:
-        return
-    where = [*where, _has_past_indicator(view)] if is_recorded_earlier else where
-    ids = (await connection.execute(select(col(Place.id)).where(any_indicator.is_not(None), *where))).scalars()
-    for some in _steps(list(ids)):
-        by_place = await _documents_by_place(connection, some, view, state)
-        for place, documents in by_place.items():
-            yield urgency(documents, view.at).position(place)
-        await end_slice(sum(map(len, by_place.values())) // DOCUMENTS_PER_ASSESSED)
+) -> dict[UUID, tuple[Moved, Position]]:
+    """Return the positions of the places that have indicators, and what tells whether these move; kept ones where they did not."""
+    moved: dict[UUID, Moved] = {}
+    kept: dict[UUID, tuple[Moved, Position]] = {}
+    if view.time_point.through_global_seq is None:
+        moved, kept = await places_moved(connection, where, view), kept_positions(connection, view)
+    elif state is not None:
+        moved = dict.fromkeys((await connection.execute(select(col(Place.id)).where(*where, _has_past_indicator(view)))).scalars())
+    found = {each: kept[each] for each, by in moved.items() if by is not None and each in kept and kept[each][0] == by}
+    for some in _steps([each for each in moved if each not in found]):
+        for place, documents in (await _documents_by_place(connection, some, view, state)).items():
+            found[place] = (moved[place], urgency(documents, view.at).position(place))
+        await end_slice(0)
+    kept |= found
+    return found
 
 
 def _steps(places: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
@@ -100,11 +106,17 @@ async def load_situation(
     place = (await places_by_id(connection, [place.id], view.time_point))[place.id]
     documents = await _documents_by_place(connection, ids, view, state)
     counted: list[Document] = []
-    below = await _worst_levels_below(connection, [place.id], view, state, counted)
+    levels: dict[UUID, Level | None] = {}
+    ancestors = await _places_below(connection, [place.id], view)
+    for some in _steps(list(ancestors)):
+        for each, below in (await _documents_by_place(connection, some, view, state)).items():
+            levels[each] = urgency(below, view.at).level
+            counted += _counted(below)
+        await end_slice(0)
     shown = [document for each in ids for document in documents.get(each, [])]
     times = await basis_times(connection, shown)
     own = documents.get(place.id, [])
-    found = build_situation(place, shown, view, times, own=own, children_level=below.get(place.id))
+    found = build_situation(place, shown, view, times, own=own, children_level=_worst_levels(ancestors, levels).get(place.id))
     return found | {"checks": await _load_checks(connection, place, shown, own, counted, view, state, lang)}
 
 
@@ -156,10 +168,8 @@ async def _state(connection: AsyncConnection, view: View) -> PastState | None:
     return None if view.time_point.through_global_seq is None else await past_state(connection, view)
 
 
-async def _worst_levels_below(
-    connection: AsyncConnection, places: Sequence[UUID], view: View, state: PastState | None, counted: list[Document] | None = None
-) -> dict[UUID, Level | None]:
-    """Return the worst level of the descendants of places that have any; add the documents that count people there to `counted`."""
+async def _places_below(connection: AsyncConnection, places: Sequence[UUID], view: View) -> dict[UUID, list[UUID]]:
+    """Return the places below some, and for each those of them that it is below."""
     of, above = col(PlaceAncestor.place_id), col(PlaceAncestor.ancestor_id)
     ancestors: dict[UUID, list[UUID]] = {}
     tree = await place_tree(connection, view.time_point)
@@ -170,14 +180,14 @@ async def _worst_levels_below(
         for place, ancestor in await connection.execute(statement):
             if place != ancestor:
                 ancestors.setdefault(place, []).append(ancestor)
+    return ancestors
+
+
+def _worst_levels(ancestors: Mapping[UUID, Sequence[UUID]], levels: Mapping[UUID, Level | None]) -> dict[UUID, Level | None]:
+    """Return the worst level of the descendants of places that have any."""
     found: dict[UUID, Level | None] = {}
-    for step in _steps(list(ancestors)):
-        for place, documents in (await _documents_by_place(connection, step, view, state)).items():
-            level = urgency(documents, view.at).level
-            if counted is not None:
-                counted += _counted(documents)
-            found |= {each: worst([level, found.get(each)]) for each in ancestors[place]}
-        await end_slice(0)
+    for place, level in levels.items():
+        found |= {each: worst([level, found.get(each)]) for each in ancestors[place]}
     return found
 
 

@@ -53,6 +53,12 @@ class Urgency:
         return 8 * self.dormant + 2 * rank + silent, self.soonest or date.max, MAX_PEOPLE - self.people, place
 
 
+def level_of(position: Position) -> Level | None:
+    """Return the level of a place by its position."""
+    rank = position[0] % 8 // 2
+    return LEVELS_WORST_FIRST[rank] if rank < len(LEVELS_WORST_FIRST) else None
+
+
 def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str] = MappingProxyType({})) -> Urgency:
     """Return the urgency of a place at a time; `times` has those of reports that figures come from, for the reasons that rest on them.
 

@@ -145,6 +145,35 @@ async def test_report_stated_last_and_grade_keep_the_steps_made(
 
 
 @mostly_sqlite
+async def test_long_history_is_loaded_once_for_many_steps(
+    no_background: None,
+    client: httpx.AsyncClient,
+    reference: Reference,
+    settings: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = ("agency", "monitor", "envoy", "army")
+    stated = [
+        report(value={"people": 10 + at}, stated_at=f"2016-08-{1 + at // 2:02}T{10 + at % 2}:00:00Z", source=said[at % 4])
+        for at in range(40)
+    ]
+    await post_all(client, *stated)
+    monkeypatch.setattr(keeping, "MAX_LOADED_REPORTS", 10)
+    monkeypatch.setattr(keeping, "MAX_SECONDS", 60)
+
+    async def each_by_itself(*_: Any) -> None:
+        raise AssertionError("a step was loaded by itself")
+
+    monkeypatch.setattr(keeping, "load_inputs", each_by_itself)
+    assert await keep_all(database, settings) == 2
+    monkeypatch.undo()
+    # Computed from all of them.
+    async with database.write() as session:
+        assert [each async for each in verify_projections(await session.connection(), settings.horizons)] == []
+
+
+@mostly_sqlite
 async def test_correction_of_an_old_report_moves_its_steps_and_those_after_alone(
     no_background: None,
     client: httpx.AsyncClient,

@@ -1,6 +1,7 @@
 """Tests of identifiers: nothing can be inferred from the distance of two, nor from their order within a millisecond."""
 
 import ast
+import os
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -75,3 +76,15 @@ def test_no_module_draws_identifiers_from_a_library() -> None:
         }
         # A lease never leaves the database; `uuid5` is a hash.
         assert imported <= {"UUID", "uuid4", "uuid5", "NAMESPACE_URL"}, path
+
+
+def test_identifiers_of_a_forked_process_are_its_own() -> None:
+    uuid7_text()
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writer, uuid7_text().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 100).decode()[14:] != uuid7_text()[14:]
+    os.close(reader)
+    os.close(writer)

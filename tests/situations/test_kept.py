@@ -1,5 +1,6 @@
 """Tests of situations that are kept until something moves them: after each change they are those that are assembled again."""
 
+import json
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -15,12 +16,15 @@ async def test_kept_situation_is_the_one_assembled_again(client: httpx.AsyncClie
     said = report(value={"people": 1000})
     first = await post(client, **said)
 
-    async def rename() -> None:
+    async def change_place(**changed: str) -> None:
         etag = (await client.get("/v1/places/oldtown")).headers["etag"]
-        answer = await client.patch(
-            "/v1/places/oldtown", content='{"name": "Old city"}', headers={"If-Match": etag, "Content-Type": "application/merge-patch+json"}
-        )
+        headers = {"If-Match": etag, "Content-Type": "application/merge-patch+json"}
+        answer = await client.patch("/v1/places/oldtown", content=json.dumps(changed), headers=headers)
         assert answer.status_code == 200, answer.text
+
+    async def report_elsewhere() -> None:
+        await reference.add("places", slug="realm", name="Realm", country="SYR")
+        await post(client, **report(place="realm", value={"people": 400}))
 
     changes: list[Callable[[], Awaitable[object]]] = [
         lambda: post(client, **report("supply_runout")),
@@ -29,8 +33,12 @@ async def test_kept_situation_is_the_one_assembled_again(client: httpx.AsyncClie
         lambda: post(client, **report(place="country", value={"people": 500})),
         lambda: post(client, f"/v1/reports/{first['id']}/correction", **report(value={"people": 1200}, reason="misread")),
         lambda: post(client, "/v1/sources/envoy/grades", reliability="E", reason="was wrong"),
-        rename,
+        lambda: change_place(name="Old city"),
         lambda: post(client, **report("supply_runout", {"supply": "water", "state": "ran_out"}, sensitivity="red")),
+        report_elsewhere,
+        # The last change of the places above, the one and the other.
+        lambda: post(client, "/v1/sources/agency/grades", reliability="C", reason="was wrong, too"),
+        lambda: change_place(parent="realm"),
     ]
     before: dict[tuple[str, str], bytes] = {}
     moved = []
@@ -44,6 +52,6 @@ async def test_kept_situation_is_the_one_assembled_again(client: httpx.AsyncClie
                 assert one == two == again.content, (change, who, time)
                 moved.append(one != before.get((who, time)))
                 before[who, time] = one
-    # A grade counts from now on, and a report above a clearance moves nothing for it; everything else moves all.
+    # A grade counts from now on, and a report above a clearance moves nothing for it; nor does a place elsewhere, until it is above.
     every, of_grade, above = [True] * 4, [False, True] * 2, [True, True, False, False]
-    assert moved == [*every * 4, *of_grade, *every, *above]
+    assert moved == [*every * 4, *of_grade, *every, *above, *[False] * 8, *every]
