@@ -19,7 +19,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"\u201d\u2019')\]]{0,3}\s{1,9}(?=[\"\u2
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Gen|Col|Lt|Maj|Capt|St|Prof|No|approx)|\b[A-Z])\.$")
 # Where an article was written, and by which agency: "ALEPPO, 28 July (Agency) - ".
 _DATELINE = re.compile(
-    r"(?:\A|(?<=\n\n))[A-Z][A-Z' -]{1,30}(?:[,/] ?[A-Z][\w ]{1,30}){0,2}(?:,? [0-9A-Z][\w. ]{1,20},?(?: [0-9]{4})?)?"
+    r"(?:\A|(?<=\n\n))(?P<place>[A-Z][A-Z' -]{1,30})(?:[,/] ?[A-Z][\w ]{1,30}){0,2}(?:,? [0-9A-Z][\w. ]{1,20},?(?: [0-9]{4})?)?"
     r"(?P<agency> ?\([A-Z][\w. /]{1,20}\))? ?[-\u2013\u2014]{1,2} (?=\S)"
 )
 # A list in lines, and a word that the end of a line divides.
@@ -115,8 +115,8 @@ def _items(text: str) -> set[int]:
 def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Reading:
     reading = Reading()
     named = names.find(text)
-    written_in = {each.start for each in named if each.type == "P"}
-    datelines = {each.start(): each.end() for each in _DATELINE.finditer(text) if each["agency"] or each.start() in written_in}
+    written = [each for each in _DATELINE.finditer(text) if each["agency"] or set(each["place"].lower().split()) <= names.place_words]
+    datelines = {each.start(): each.end() for each in written}
     apart = {at for start, end in datelines.items() for at in range(start, end)}
     found = [each for each in named if each.start not in apart]
     places = [each for each in found if each.type == "P"]
@@ -237,6 +237,9 @@ class _Sentence:
             return
         if self._inside_quotes(self.span[0]):
             raise NotClear("the sentence does not say whose words it quotes")
+        # What leads to a list may say whose words it has.
+        if _ITEM.match(self.text, self.span[0]):
+            raise NotClear("the sentence does not say who says it")
 
     def _place(self, template: Template) -> Mention:
         """Return the mention of the one place that the sentence is about."""
