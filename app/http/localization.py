@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from unicodedata import bidirectional, decimal
+from unicodedata import bidirectional, decimal, normalize
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
@@ -68,9 +68,16 @@ class Localization:
         return f"\u2068{text}\u2069" if isolated else text
 
     def to_english(self, text: str) -> str:
-        """Return typed words with the names of months, weekdays and units of time in English, and with ASCII digits."""
+        """Return typed words with numbers, months, weekdays and words of time in English, and with ASCII digits."""
+        text = normalize("NFC", text).replace("\u066c", ",").replace("\u2019", "'")
         text = "".join(str(decimal(each)) if each.isdecimal() else each for each in text)
-        return re.sub(r"[^\W\d_]+", lambda match: self._english_words.get(match[0].casefold(), match[0]), text)
+        if not self._english_words:
+            return text
+        # The longest first, because "d'ici le" is another word than "le".
+        words = "|".join(map(re.escape, sorted(self._english_words, key=len, reverse=True)))
+        return re.sub(
+            rf"(?<![^\W\d_])(?:{words})(?![^\W\d_])", lambda match: self._english_words[match[0].casefold()], text, flags=re.IGNORECASE
+        )
 
     @cached_property
     def _english_words(self) -> dict[str, str]:
@@ -80,8 +87,11 @@ class Localization:
         words = {}
         for table in ("months", "days"):
             for context in ("format", "stand-alone"):
-                for at, name in getattr(self._locale, table)[context]["wide"].items():
-                    words[str(name).casefold()] = str(getattr(english, table)["format"]["wide"][at])
+                named = [(at, str(name)) for at, name in getattr(self._locale, table)[context]["wide"].items()]
+                # Abbreviated months have their full stop: "mar" is a weekday, too, and "sept" a number.
+                short = getattr(self._locale, table)[context]["abbreviated"].items() if table == "months" else ()
+                for at, name in [*named, *((at, f"{str(name).rstrip('.')}.") for at, name in short)]:
+                    words[name.casefold()] = str(getattr(english, table)["format"]["wide"][at])
         # One message with all words, because a form of one language may stand for several English ones.
         for pair in self.gettext(TIME_WORDS).split("|"):
             meaning, _, theirs = pair.partition("=")

@@ -208,3 +208,11 @@ def violations(page: Page) -> list[Any]:
     """Return what axe finds, and where."""
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]})
     return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found.response["violations"]]
+
+
+def test_names_of_a_large_list_follow_what_is_typed(desk: Page) -> None:
+    """Empty the list that the page has, as one of a large gazetteer lacks the name."""
+    desk.goto("/desk/statements/supply_runout?lang=en")
+    desk.evaluate("const list = document.getElementById('list-places'); list.replaceChildren(); list.dataset.more = '/desk/records/places'")
+    desk.locator("#f-place").press_sequentially("easte")
+    expect(desk.locator("#list-places option").first).to_have_attribute("value", re.compile("Eastern Aleppo"))

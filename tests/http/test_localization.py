@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from app.domain.words.mentions import number, read_time
 from app.http.localization import CATALOGUES, LANGUAGES, choose_language, localization_for
 
 ROOT = Path(__file__).parent.parent.parent
@@ -104,3 +106,62 @@ def test_numbers_and_days_follow_the_language() -> None:
 )
 def test_quotation_keeps_its_own_direction(language: str, words: str, quoted: str) -> None:
     assert localization_for(language).quote(words) == quoted
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "meant"),
+    [
+        ("fr", "le 15 août", {"first": "2016-08-15", "last": "2016-08-15"}),
+        ("fr", "d\u2019ici le 15 août", {"first": "None", "last": "2016-08-15"}),
+        ("fr", "dans deux à trois semaines", {"in_days_min": "14", "in_days_max": "21"}),
+        ("fr", "dans les 48 heures", {"in_days_max": "2"}),
+        ("fr", "quelques jours", {"imminence": "days"}),
+        ("fr", "demain", {"first": "2016-07-30", "last": "2016-07-30"}),
+        ("es", "a mediados de agosto", {"first": "2016-08-11", "last": "2016-08-20"}),
+        ("es", "antes del 15 de agosto de 2016", {"first": "None", "last": "2016-08-15"}),
+        ("es", "dentro de dos semanas", {"in_days_min": "14", "in_days_max": "14"}),
+        ("ar", "بعد أسبوعين", {"in_days_min": "14", "in_days_max": "14"}),
+        ("ar", "خلال \u0661\u0660 أيام", {"in_days_max": "10"}),
+        ("ar", "15 آب", {"first": "2016-08-15", "last": "2016-08-15"}),
+        # Ten days ago, or within ten days.
+        ("ar", "قبل 10 أيام", None),
+        ("fr", "depuis deux semaines", None),
+        ("en", "before 10 days", None),
+    ],
+)
+def test_times_are_typed_in_the_language_of_the_page(language: str, typed: str, meant: dict[str, str] | None) -> None:
+    read = read_time(localization_for(language).to_english(typed), date(2016, 7, 29), future=True)
+    assert meant == (read and {name: str(value) for name, value in read.items()})
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "day"),
+    [
+        ("fr", "hier", "2016-07-28"),
+        ("fr", "1er juillet 2016", "2016-07-01"),
+        ("fr", "15 sept. 2015", "2015-09-15"),
+        ("es", "el 28 de julio", "2016-07-28"),
+        ("es", "ayer", "2016-07-28"),
+        ("ar", "\u0662\u0668 تموز 2016", "2016-07-28"),
+        ("ar", "5 كانون الثاني 2016", "2016-01-05"),
+        ("ar", "يوم الخميس", "2016-07-28"),
+    ],
+)
+def test_days_are_typed_in_the_language_of_the_page(language: str, typed: str, day: str) -> None:
+    read = read_time(localization_for(language).to_english(typed), date(2016, 7, 29), future=False)
+    assert read is not None
+    assert (str(read["first"]), str(read["last"])) == (day, day)
+
+
+@pytest.mark.parametrize(
+    ("language", "typed"),
+    [
+        ("fr", "deux cent mille"),
+        ("fr", "200 mille"),
+        ("es", "doscientos mil"),
+        ("ar", "مئتا ألف"),
+        ("ar", "\u0662\u0660\u0660\u066c\u0660\u0660\u0660"),
+    ],
+)
+def test_numbers_are_typed_in_the_language_of_the_page(language: str, typed: str) -> None:
+    assert number(localization_for(language).to_english(typed).lower()) == 200_000

@@ -16,6 +16,8 @@ COLLECTIONS |= {"successor_of": "places", "publisher": "sources"}
 MAX_NEAR, MIN_SIMILARITY_PERCENT = 5, 60
 # Records of a larger collection are looked up by what was typed.
 MAX_LISTED, MIN_WORD_LETTERS = 500, 3
+# A report names at most 20 sources that passed it on.
+MAX_SEARCHED_TEXTS, MAX_SEARCHED_WORDS = 25, 4
 _SLUG_IN_BRACKETS = re.compile(r"\(([a-z0-9-]{1,64})\)$")
 _SLUG = re.compile(r"(?:^|\()([a-z0-9-]{1,64})\)?$")
 
@@ -43,11 +45,13 @@ class Names:
         if page["next"] is None:
             return
         self._partial.add(collection)
-        slugs = {match[1] for text in wanted if (match := _SLUG.search(text))} - self._records[collection].keys()
-        self._add(collection, (await api.records_by_slug(collection, slugs)).values())
-        for text in wanted:
+        of = self._records[collection]
+        slugs = {text: match[1] for text in sorted(wanted) if (match := _SLUG.search(text))}
+        self._add(collection, (await api.records_by_slug(collection, [*set(slugs.values()) - of.keys()][:MAX_LISTED])).values())
+        for text in sorted(text for text in wanted if slugs.get(text) not in of)[:MAX_SEARCHED_TEXTS]:
             # Without a record of this name, those with words that begin alike.
-            for query in (text.rpartition(":")[2], *(word[:MIN_WORD_LETTERS] for word in fold(text).split())):
+            words = (word[:MIN_WORD_LETTERS] for word in fold(text).split()[:MAX_SEARCHED_WORDS])
+            for query in (text.rpartition(":")[2], *words):
                 if len(fold(query)) >= MIN_WORD_LETTERS:
                     self._add(collection, (await api.get(path, q=query[:100], limit=1000, as_of=None, lang=None))["items"])
                 if self.find(collection, text):

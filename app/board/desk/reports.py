@@ -7,7 +7,6 @@ from fastapi import Response
 
 from app.access.principal import Scope
 from app.board.code_labels import label_for
-from app.board.desk.lookup import Names
 from app.board.desk.session import MAX_SHOWN, Desk, errors_of
 from app.board.desk.statements import report_words
 from app.board.desk.values import INCOMPLETE_OUTCOME
@@ -21,8 +20,7 @@ from app.reports.schemas import WarningOutcome
 async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
     """Show a statement; with a form, withdraw it, undo that, or record the outcome of a warning."""
     report = await desk.api.get(f"/v1/reports/{report_id}", as_of=None)
-    names, do, problems = await desk.names(report), desk.text("do"), []
-    locale = desk.locale
+    do, problems, locale = desk.text("do"), [], desk.locale
     if do in ("retraction", "reinstatement", "outcome"):
         reason = {"reason": desk.text("reason")}
         if do == "outcome" and not all(desk.text(name) for name in ("outcome", "report", "reason")):
@@ -40,13 +38,17 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
         raise not_found("action")
     is_own = desk.caller.organisation == report["recorded_by"] or desk.may(Scope.CURATE)
     warns = _warns(report)
-    evidence, outcome = [], ""
+    evidence, shown_for, outcome = [], [], ""
     if warns:
-        evidence = await _evidence(desk, names, report)
+        evidence = [each for each in await _related(desk, report, KINDS[report["kind"]].evidence_kinds) if _may_show(each, report)]
         indicator = await desk.api.get(f"/v1/indicators/{report['indicator']}", as_of=None)
         outcome = (indicator["value"] or {}).get("outcome") or ""
+    elif done in ("recorded", "existing"):
+        listed = await _related(desk, report, [each.name for each in KINDS.values() if report["kind"] in each.evidence_kinds])
+        shown_for = [each for each in listed if _warns(each) and _may_show(report, each)]
     is_closed = outcome not in ("", "pending")
-    shown_for = await _warnings(desk, names, report) if done in ("recorded", "existing") and not warns else []
+    names = await desk.names({"items": [report, *evidence, *shown_for]})
+    said = [report_words(each, names, locale) for each in evidence]
     source = (await desk.api.records_by_slug("sources", [report["source"]])).get(report["source"])
     return await desk.page(
         "report.html",
@@ -63,23 +65,9 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
         outcomes=[
             (each, label_for(f"outcome_{each}", locale)) for each in WarningOutcome.__value__.__args__ if each != "pending" or is_closed
         ],
-        evidence=evidence,
-        shown_for=shown_for,
+        evidence=[(each["report"]["id"], credit_text(each["text"], each["source"], each["report"]["stated_at"], locale)) for each in said],
+        shown_for=[(each["id"], report_words(each, names, locale)["text"]) for each in shown_for],
     )
-
-
-async def _evidence(desk: Desk, names: Names, warning: Any) -> list[tuple[str, str]]:
-    """Return the standing statements that may show the outcome of a warning, newest first."""
-    listed = await _related(desk, warning, KINDS[warning["kind"]].evidence_kinds)
-    shown = [report_words(each, names, desk.locale) for each in listed if _may_show(each, warning)]
-    return [(each["report"]["id"], credit_text(each["text"], each["source"], each["report"]["stated_at"], desk.locale)) for each in shown]
-
-
-async def _warnings(desk: Desk, names: Names, report: Any) -> list[tuple[str, str]]:
-    """Return the standing warnings whose outcome a statement may show, newest first."""
-    listed = await _related(desk, report, [each.name for each in KINDS.values() if report["kind"] in each.evidence_kinds])
-    found = [each for each in listed if _warns(each) and _may_show(report, each)]
-    return [(each["id"], report_words(each, names, desk.locale)["text"]) for each in found]
 
 
 def _may_show(report: Any, warning: Any) -> bool:
@@ -95,7 +83,7 @@ def _warns(report: Any) -> bool:
 
 
 async def _related(desk: Desk, report: Any, kinds: Iterable[str]) -> list[Any]:
-    """Return the standing statements on the indicator of a statement, and those of some kinds on its place, the last recorded first."""
+    """Return the standing statements on the indicator of a statement, and those of some kinds on its place, newest first."""
     queries = [{"indicator": report["indicator"]}, *({"place": report["place"], "kind": each} for each in kinds)]
     found = [each for query in queries for each in await desk.api.get_all("/v1/reports", status="standing", as_of=None, **query)]
     return sorted(found, key=lambda each: each["seq"], reverse=True)

@@ -220,6 +220,8 @@ def report_words(report: Mapping[str, Any], names: Names, locale: Any) -> dict[s
         name: each
         for name, each in value.items()
         if name not in counted
+        # Of one day, its first and last are not shown beside it.
+        if not name.endswith(("_earliest", "_latest")) or each != value.get(name.rpartition("_")[0])
         if each not in (None, [], "") and name in model.model_fields and each != model.model_fields[name].default
     }
     provenance, about = report.get("provenance") or {}, KINDS[kind].filter_field

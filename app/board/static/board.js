@@ -1,7 +1,23 @@
-// Live updates by the stream, the time slider without a reload, and statements in a dialog.
+// Names offered while typing, live updates by the stream, the time slider without a reload, and statements in a dialog.
 // Every page works without this script. It sends requests to this service only.
 "use strict";
 (() => {
+  // The names that a large list offers follow what is typed.
+  let typing = null;
+  document.addEventListener("input", (event) => {
+    const { list, value } = event.target;
+    if (!list?.dataset.more || value.trim().length < 3) return;
+    clearTimeout(typing);
+    typing = setTimeout(async () => {
+      const answer = await fetch(`${list.dataset.more}?q=${encodeURIComponent(value.split(",").pop().trim().slice(0, 100))}`).catch(() => null);
+      if (!answer?.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const names = [...page.querySelectorAll(".records bdi")].map((each) => each.textContent);
+      const known = new Set([...list.options].map((each) => each.value));
+      list.append(...names.filter((each) => !known.has(each)).map((each) => new Option("", each)));
+    }, 300);
+  });
+
   const live = document.getElementById("live");
   if (!live) return;
   document.documentElement.classList.add("with-script");
@@ -271,22 +287,6 @@
     event.preventDefault();
     // Without a connection the link would replace the board with the browser's error page.
     showStatements(link).catch(() => setState("lost"));
-  });
-
-  // The names that a large list offers follow what is typed.
-  let typing = null;
-  document.addEventListener("input", (event) => {
-    const { list, value } = event.target;
-    if (!list?.dataset.more || value.trim().length < 3) return;
-    clearTimeout(typing);
-    typing = setTimeout(async () => {
-      const answer = await fetch(`${list.dataset.more}?q=${encodeURIComponent(value.split(",").pop().trim().slice(0, 100))}`).catch(() => null);
-      if (!answer?.ok) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const names = [...page.querySelectorAll(".records bdi")].map((each) => each.textContent);
-      const known = new Set([...list.options].map((each) => each.value));
-      list.append(...names.filter((each) => !known.has(each)).map((each) => new Option("", each)));
-    }, 300);
   });
 
   // A step to a fragment of the same page needs no load.

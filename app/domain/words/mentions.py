@@ -225,7 +225,8 @@ def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None
     if future:
         if bare.lower() in _IMMINENCE:
             return {"imminence": bare.lower()}
-        for each in (text, bare):
+        # "Before ten days" may be ten days ago.
+        for each in (text, bare) if not opening or opening["open"] in (None, "after") else ():
             match = _MENTION.fullmatch(each)
             if match is not None and match["T"]:
                 return duration(each.lower())

@@ -1,6 +1,6 @@
 """Find the names of places, routes, sources and supplies in a text, in one pass over it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import ahocorasick
 from app.domain.words.grammar import AFTER_PLACE, BEFORE_PLACE, SUPPLIES
 
 MAX_ACRONYM_CHARACTERS = 8
-Pairs = Iterable[tuple[str, str]]
+Pairs = Collection[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class NameIndex:
 
     def __init__(self, places: Pairs, sources: Pairs, routes: Pairs, parents: Mapping[str, str]) -> None:
         self._parents = parents
+        self.place_words = {word for _, name in places for word in name.lower().split()}
         supplies = ((supply, word) for supply, words in SUPPLIES.items() for word in words)
         # For each spelling the type and slug that it may mean, and whether it is written with capitals.
         named: dict[str, dict[tuple[str, str], bool]] = {}

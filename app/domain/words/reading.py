@@ -17,8 +17,13 @@ MAX_SENTENCE_CHARACTERS = 1000
 MIN_ENGLISH_SHARE, MIN_WORDS = 0.04, 12
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"\u201d\u2019')\]]{0,3}\s{1,9}(?=[\"\u201c\u2018'(\[]?[A-Z0-9])|\n\s{0,9}?\n|(?<=[\"\u201d])\n")
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Gen|Col|Lt|Maj|Capt|St|Prof|No|approx)|\b[A-Z])\.$")
+# Where an article was written, and by which agency: "ALEPPO, 28 July (Agency) - ".
+_DATELINE = re.compile(
+    r"(?:\A|(?<=\n\n))(?P<place>[A-Z][A-Z' -]{1,30})(?:[,/] ?[A-Z][\w ]{1,30}){0,2}(?:,? [0-9A-Z][\w. ]{1,20},?(?: [0-9]{4})?)?"
+    r"(?P<agency> ?\([A-Z][\w. /]{1,20}\))? ?[-\u2013\u2014]{1,2} (?=\S)"
+)
 # A list in lines, and a word that the end of a line divides.
-_ITEM, _DIVIDED = re.compile(r"[-*\u2022\u00b7\u25aa\u2013] "), re.compile(r"(?<=[a-z])-\r?\n(?=[a-z])")
+_ITEM, _DIVIDED = re.compile(r"[-*\u2022\u00b7\u25aa\u2013] (?=\S)"), re.compile(r"(?<=[a-z])-\r?\n(?=[a-z])")
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 
 
@@ -85,7 +90,8 @@ def _join_lines(text: str) -> tuple[str, list[int]]:
         if part.isspace() and not (text[max(0, start - 1) : start].isdecimal() and text[end : end + 1].isdecimal()):
             ends_quote = text[max(0, start - 2) : start].endswith(('"', "\u201d")) and text[start - 2 : start - 1] != ","
             ends_line = "\n" in part and ends_quote and not text[end : end + 1].islower()
-            part = "\n\n" if part.count("\n") > 1 or end in items else "\n" if ends_line else " "
+            is_list = end in items or ("\n" in part and _ITEM.match(text, end) is not None)
+            part = "\n\n" if part.count("\n") > 1 or is_list else "\n" if ends_line else " "
         parts.append(part)
         at.extend(range(start, start + len(part)))
     return "".join(parts), [*at, len(text)]
@@ -107,11 +113,17 @@ def _items(text: str) -> set[int]:
 
 
 def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Reading:
-    reading, found = Reading(), names.find(text)
+    reading = Reading()
+    named = names.find(text)
+    written = [each for each in _DATELINE.finditer(text) if each["agency"] or set(each["place"].lower().split()) <= names.place_words]
+    datelines = {each.start(): each.end() for each in written}
+    apart = {at for start, end in datelines.items() for at in range(start, end)}
+    found = [each for each in named if each.start not in apart]
     places = [each for each in found if each.type == "P"]
     only_place = places[0] if len({each.value for each in places}) == 1 and len(places[0].value) == 1 else None
     read = 0
-    for start, end in _sentences(text):
+    for begin, end in _sentences(text):
+        start = datelines.get(begin, begin)
         _take_back(text[start:end].lower(), reading, read, publisher)
         read = len(reading.proposals)
         own = [each for each in found if start <= each.start and each.end <= end]
@@ -225,6 +237,9 @@ class _Sentence:
             return
         if self._inside_quotes(self.span[0]):
             raise NotClear("the sentence does not say whose words it quotes")
+        # What leads to a list may say whose words it has.
+        if _ITEM.match(self.text, self.span[0]):
+            raise NotClear("the sentence does not say who says it")
 
     def _place(self, template: Template) -> Mention:
         """Return the mention of the one place that the sentence is about."""

@@ -90,7 +90,14 @@ def test_article_as_printed_on_lines_states_the_same(space: str) -> None:
 
 def test_items_of_a_list_are_read_unless_a_line_above_leads_to_them() -> None:
     items = "- 300,000 people are trapped in eastern Aleppo\n\u2022 40,000 people are besieged in Madaya\n"
-    for lead, count in (("", 2), ("It is hot.\n\n", 2), ("The army said:\n", 0), ("The army said:\n\n", 0), ("RUMOURS\n", 0)):
+    for lead, count in (
+        ("", 2),
+        ("It is hot.\n\n", 2),
+        ("It is hot.\n", 0),
+        ("The army said:\n", 0),
+        ("The army said:\n\n", 0),
+        ("RUMOURS\n", 0),
+    ):
         text = lead + items
         proposals = read(text).proposals
         assert len(proposals) == count, lead
