@@ -133,10 +133,12 @@ def _reasons(situation: Document, records: Records, locale: Localization) -> lis
         # Of people, the subject is the reason itself.
         if kind and subject not in codes and not KINDS[kind].place_reasons.issuperset(codes):
             text = pair_text(subject_text(subject, kind, records["routes"], locale), text, locale)
-        said = locale.gettext("an analyst's judgement of %(date)s") if judged else locale.gettext("last said %(date)s")
+        lasts = bool(kind) and KINDS[kind].reads_all
+        said = locale.gettext("since %(first)s") if lasts else locale.gettext("last said %(date)s")
+        said = locale.gettext("an analyst's judgement of %(date)s") if judged else said
         days = max((day_of(situation["as_of"]) - day_of(since)).days, 0)
         age = locale.plural("%(count)s day ago", "%(count)s days ago", days) if days else locale.gettext("today")
-        lines.append(f"{text[:1].upper()}{text[1:]} \u2013 {said % {'date': locale.day(since)}}{locale.comma}{age}")
+        lines.append(f"{text[:1].upper()}{text[1:]} \u2013 {said % dict.fromkeys(('date', 'first'), locale.day(since))}{locale.comma}{age}")
     return lines
 
 

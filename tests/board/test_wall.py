@@ -10,12 +10,13 @@ from app.access.principal import Scope
 from app.board.overview_page import PLACES_PER_WALL
 from app.domain.times import utc_now
 from app.domain.tlp import Label
-from app.http.localization import LANGUAGES
+from app.http.localization import LANGUAGES, localization_for
 from tests.support.factories import post, post_all, report
 from tests.support.fixtures import MakeClient
 
 pytestmark = pytest.mark.usefixtures("reference")
 TODAY = utc_now().date()
+LOCALE = localization_for("en")
 
 
 def ago(days: int) -> str:
@@ -139,6 +140,7 @@ async def test_board_and_wall_show_deliveries_services_and_judgements(
     )
     for page in (await text_of(anonymous, "/"), await text_of(anonymous, "/places/oldtown")):
         assert '<p class="note">Days since the delivery: 70</p>' in page
+        assert f"No aid was delivered for 60 days \u2013 since {LOCALE.day(ago(70))}, 70 days ago" in page
         assert "Judgement</span> partly working</span>" in page
     browser = await make_client(Scope.READ, clearance=Label.AMBER)
     for path in ("/", "/places/oldtown"):
