@@ -39,7 +39,8 @@ class CardItem:
     """One indicator on a card; `anchor` is the fragment of its section on the place's page; routes have a slug, supplies may have a bar.
 
     `state` is that of a route or supply, or that of routes whose colours it has. Notes say which other reports the figures
-    come from. Without a report that leads there is no source. `judgement` is an analyst's own conclusion, which may have `lapsed`.
+    come from. Without a report that leads there is no source. `judgement` is an analyst's own conclusion, which may have `lapsed`
+    or be `partial`.
     """
 
     label: str
@@ -57,6 +58,7 @@ class CardItem:
     past_due: bool = False
     judgement: str = ""
     lapsed: bool = False
+    partial: bool = False
 
     @property
     def severity(self) -> int:
@@ -66,7 +68,7 @@ class CardItem:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One place on the board: its situation as served, the reasons for its level in words, and its items by group.
+    """One place on the board: its situation as served, the reasons for its level and its `facts` in words, and its items by group.
 
     `sound` tells whether any report on it is.
     """
@@ -76,6 +78,7 @@ class Card:
     level: str
     situation: Document
     reasons: list[str]
+    facts: list[str]
     sound: bool
     people: list[CardItem]
     supplies: list[CardItem]
@@ -98,12 +101,24 @@ def build_card(situation: Document, records: Records, locale: Localization) -> C
             groups[KINDS[each["kind"]].situation_group].append(_claimed_item(each, records, locale))
     reasons = _reasons(situation, records, locale)
     sound = any(each["assessment"]["newest_sound_at"] is not None for each in own)
-    return Card(slug, situation["place"]["name"], level_of(situation), situation, reasons, sound, *groups.values())
+    return Card(
+        slug, situation["place"]["name"], level_of(situation), situation, reasons, _facts(situation, locale), sound, *groups.values()
+    )
 
 
 def level_of(situation: Document) -> str:
     """Return the level of a situation, NOTHING_KNOWN for null, `dormant` if it is only the last known one."""
     return NOTHING_KNOWN if situation["level"] is None else "dormant" if situation["dormant"] else str(situation["level"])
+
+
+def _facts(situation: Document, locale: Localization) -> list[str]:
+    """Return what the indicators of a kind say of the place together, such as when aid last came."""
+    return [
+        pair_text(label_for(f"field_{name}", locale, kind), field_text(said, kind, locale), locale)
+        for kind, facts in situation["facts"].items()
+        for name, said in facts.items()
+        if said is not None
+    ]
 
 
 def _reasons(situation: Document, records: Records, locale: Localization) -> list[str]:
@@ -118,10 +133,12 @@ def _reasons(situation: Document, records: Records, locale: Localization) -> lis
         # Of people, the subject is the reason itself.
         if kind and subject not in codes and not KINDS[kind].place_reasons.issuperset(codes):
             text = pair_text(subject_text(subject, kind, records["routes"], locale), text, locale)
-        said = locale.gettext("an analyst's judgement of %(date)s") if judged else locale.gettext("last said %(date)s")
+        lasts = bool(kind) and KINDS[kind].reads_all
+        said = locale.gettext("since %(first)s") if lasts else locale.gettext("last said %(date)s")
+        said = locale.gettext("an analyst's judgement of %(date)s") if judged else said
         days = max((day_of(situation["as_of"]) - day_of(since)).days, 0)
         age = locale.plural("%(count)s day ago", "%(count)s days ago", days) if days else locale.gettext("today")
-        lines.append(f"{text[:1].upper()}{text[1:]} \u2013 {said % {'date': locale.day(since)}}{locale.comma}{age}")
+        lines.append(f"{text[:1].upper()}{text[1:]} \u2013 {said % dict.fromkeys(('date', 'first'), locale.day(since))}{locale.comma}{age}")
     return lines
 
 
@@ -150,7 +167,9 @@ def _common_fields(item: Document, records: Records, locale: Localization, notes
 def _judged(indicator: Document | None, locale: Localization) -> dict[str, Any]:
     if indicator is None or (judgement := indicator["judgement"]) is None:
         return {}
-    return {"judgement": value_text(judgement["value"], indicator["kind"], locale), "lapsed": judgement["lapsed"]}
+    return {"judgement": value_text(judgement["value"], indicator["kind"], locale)} | {
+        name: judgement[name] for name in ("lapsed", "partial")
+    }
 
 
 def _source_name(said: Document, records: Records) -> str:

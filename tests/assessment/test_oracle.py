@@ -53,15 +53,19 @@ async def ledgers(make_client: MakeClient) -> AsyncIterator[Any]:
     log.info("%d comparisons in %d ledgers of %d entries", *totals)
 
 
+async def check_views(ledger: RandomLedger, views: list[tuple[Any, ...]]) -> None:
+    """Compare what is served to some readers, each as of a day and as known after a step."""
+    for label, number, known in views:
+        known_at = ledger.times[known] if known is not None and known < len(ledger.times) else None
+        await ledger.check(PointOfView(label, None if number is None else end_of(number), known_at))
+
+
 @settings(MOST, max_examples=80 if FULL else 3)
 @given(steps=STEPS, views=VIEWS)
 async def test_served_assessments_agree_with_the_second_implementation(
     ledgers: Any, steps: list[tuple[Any, ...]], views: list[tuple[Any, ...]]
 ) -> None:
-    ledger = await ledgers(steps)
-    for label, number, known in views:
-        known_at = ledger.times[known] if known is not None and known < len(ledger.times) else None
-        await ledger.check(PointOfView(label, None if number is None else end_of(number), known_at))
+    await check_views(await ledgers(steps), views)
 
 
 @settings(MOST, max_examples=80 if FULL else 5)
@@ -69,10 +73,7 @@ async def test_served_assessments_agree_with_the_second_implementation(
 async def test_new_kinds_agree_with_the_second_implementation(
     ledgers: Any, steps: list[tuple[Any, ...]], views: list[tuple[Any, ...]]
 ) -> None:
-    ledger = await ledgers(steps)
-    for label, number, known in views:
-        known_at = ledger.times[known] if known is not None and known < len(ledger.times) else None
-        await ledger.check(PointOfView(label, None if number is None else end_of(number), known_at))
+    await check_views(await ledgers(steps), views)
 
 
 Body = dict[str, Any]

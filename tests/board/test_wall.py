@@ -6,13 +6,17 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from app.access.principal import Scope
 from app.board.overview_page import PLACES_PER_WALL
 from app.domain.times import utc_now
-from app.http.localization import LANGUAGES
+from app.domain.tlp import Label
+from app.http.localization import LANGUAGES, localization_for
 from tests.support.factories import post, post_all, report
+from tests.support.fixtures import MakeClient
 
 pytestmark = pytest.mark.usefixtures("reference")
 TODAY = utc_now().date()
+LOCALE = localization_for("en")
 
 
 def ago(days: int) -> str:
@@ -112,3 +116,33 @@ async def test_each_statement_of_a_place_shows_its_label(client: httpx.AsyncClie
     # Details are folded, and say what their terms mean.
     assert page.count('<details class="evidence-of"') == 2
     assert "of the source, from A (best) to E; F cannot be judged" in page
+
+
+async def test_board_and_wall_show_deliveries_services_and_judgements(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient
+) -> None:
+    assert '<th scope="col">Other</th>' not in await text_of(anonymous, "/", wall="1")
+    convoy = {"operation": "convoy-7", "stage": "delivered", "on_latest": ago(70)}
+    said, service = await post_all(
+        client,
+        report("aid_delivery", stated_at=ago(1)) | {"value": convoy},
+        report("service_status", {"state": "out_of_service", "working": 0}, stated_at=ago(1)),
+    )
+    await post_all(
+        client, report("service_status", {"state": "out_of_service", "working": 0}, source="monitor", stated_at=ago(1), sensitivity="amber")
+    )
+    judged = {"value": {"service": "hospital", "state": "partly_working"}, "likelihood": "likely", "confidence": "high", "reasons": "seen"}
+    await post(client, f"/v1/indicators/{service['indicator']}/judgements", **judged, sensitivity="clear")
+    wall = await text_of(anonymous, "/", wall="1")
+    assert '<th scope="col">Other</th>' in wall
+    assert re.search(
+        r"Services: Hospitals.*?status-closed.*?out of service.*?Judgement</span> partly working</span>.*?and 1 more", wall, re.S
+    )
+    for page in (await text_of(anonymous, "/"), await text_of(anonymous, "/places/oldtown")):
+        assert '<p class="note">Days since the delivery: 70</p>' in page
+        assert f"No aid was delivered for 60 days \u2013 since {LOCALE.day(ago(70))}, 70 days ago" in page
+        assert "Judgement</span> partly working</span>" in page
+    browser = await make_client(Scope.READ, clearance=Label.AMBER)
+    for path in ("/", "/places/oldtown"):
+        assert "not on all that you see" in await text_of(browser, path)
+    assert said["indicator"] in await text_of(anonymous, "/places/oldtown")

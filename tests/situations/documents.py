@@ -54,6 +54,7 @@ def situation(name: str = "A", people: Any = (), supplies: Any = (), routes: Any
         "supplies": list(supplies),
         "routes": {"items": list(routes)},
         "other": list(other),
+        "facts": {},
         "contested": [],
         "newest_statement": "2016-08-01T00:00:00Z",
     }

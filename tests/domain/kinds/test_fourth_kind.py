@@ -198,13 +198,13 @@ async def test_fourth_kind_is_shown_wherever_the_others_are(database_url: str, c
                 assert "partly working" in text
             assert f'id="i-{shown["indicator"]}"' in page
 
+            await check_entry(client, key, stated)
             table = (await client.get("/v1/health-attacks.csv")).text.splitlines()
             assert {"value.facility", "value.attacks_low", "value.service"} <= set(table[0].split(","))
             assert "#loc+type" in table[1].split(",")
             assert "partly_working" in table[2]
             assert ",partly_working," in (await client.get("/v1/warnings.csv")).text
-            feed = (await client.get("/v1/alerts", params={"kind": "health_attack"})).text
-            assert feed.count("<entry>") == 1
+            assert (await client.get("/v1/alerts", params={"kind": "health_attack"})).text.count("<entry>") == 1
             alert = (await client.get(f"/v1/alerts/{shown['id']}.cap")).text
             assert "<event>Attacks on health care: hospital</event>" in alert
 
@@ -220,6 +220,21 @@ async def test_fourth_kind_is_shown_wherever_the_others_are(database_url: str, c
             assert [each.subject async for each in lifeline.indicators(kind="health_attack")] == ["hospital"]
             other = (await lifeline.situation("country")).model_dump()["other"]
             assert [each["kind"] for each in other] == ["health_attack"]
+
+
+async def check_entry(client: httpx.AsyncClient, key: str, stated: str) -> None:
+    """Check that the desk has a form of the fourth kind, that a table of it is taken, and that maps show it."""
+    async with httpx.AsyncClient(base_url=client.base_url) as browser:
+        await browser.post("/sign-in", data={"key": key}, headers={"Sec-Fetch-Site": "same-origin"})
+        form = (await browser.get("/desk/statements/health_attack")).text
+    assert set(re.findall(r'name="value\.(facility|attacks|service|closes_on)"', form)) == {"facility", "attacks", "service", "closes_on"}
+    assert re.search(r'value="partly_working"[^>]*>\s*partly working', form, re.IGNORECASE)
+    rows = f"kind,place,source,stated_at,facility,attacks,service\nhealth_attack,country,monitor,{stated},clinic,3,Partly working\n"
+    checked = (await client.post("/v1/imports", content=rows, headers={"Content-Type": "text/csv"})).json()
+    assert (checked["created"], checked["problems"], checked["unread_columns"]) == (1, [], [])
+    for path in ("/v1/health-attacks.geojson", "/ogc/collections/health_attack_point/items"):
+        (feature,) = (await client.get(path)).json()["features"]
+        assert (feature["properties"]["kind"], feature["properties"]["subject"]) == ("health_attack", "hospital")
 
 
 def test_filters_of_two_kinds_with_one_field_accept_values_of_both() -> None:
