@@ -26,7 +26,8 @@ def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID]) -> list[dic
     checked: dict[UUID, tuple[bool, list[UUID]]] = {}
     cancelling = {each.id for each in inputs.statements if each.id in recorded and kind.cancels_alerts(each.value)}
     alerting = {each.id for each in inputs.statements if calls(each)} if cancelling else set()
-    new = [each for each in inputs.statements if each.id in recorded and (each.id in cancelling or calls(each))]
+    # Without an alert, there is none to cancel.
+    new = [each for each in inputs.statements if each.id in recorded and (calls(each) or (alerting and each.id in cancelling))]
     new.sort(key=lambda each: each.global_seq)
     rows: dict[UUID, dict[str, Any]] = {
         each.id: {"report_id": each.id, "cancels": each.id in cancelling, "confirmed": 0, "ended": {}} for each in new

@@ -117,8 +117,8 @@ def assess(
     if judgement is not None:
         partial = any(each.level > judgement.shown_from for each in found.standing)
         repeated = {each.id for each, relation in relations if relation == "relayed"}
-        sound = [each for each in said if each.id not in repeated and is_sound(each, is_party(each, origins[each.id]))]
-        lapsed = is_contradicted(kind, judgement, sound)
+        later = [each for each in said if each.stated_at > judgement.recorded_at and each.id not in repeated]
+        lapsed = is_contradicted(kind, judgement, (each for each in later if is_sound(each, is_party(each, origins[each.id]))))
     beside: dict[str, Any] = {"judgement": judgement, "lapsed": lapsed, "partial": partial, "policy": policy}
     return replace(found, relations=relations, left_out=left_out, newest_at=newest, newest_sound_at=newest_sound, **beside)
 

@@ -79,14 +79,11 @@ def standing_judgement(judgements: Iterable[Judgement], level: int) -> Judgement
     return None if last is None or last.retraction is not None or last.shown_from > level else last
 
 
-def is_contradicted(kind: Kind[Any], judgement: Judgement, sound: Iterable[Statement]) -> bool:
-    """Tell whether a judgement has lapsed: one of some sound reports was stated after it was recorded and contradicts it."""
+def is_contradicted(kind: Kind[Any], judgement: Judgement, later: Iterable[Statement]) -> bool:
+    """Tell whether a judgement has lapsed: one of the sound reports that were stated after it was recorded contradicts it."""
     judged, facets = StatedValue(judgement.value, judgement.day), kind.facets(judgement.value)
     return any(
-        each.stated_at > judgement.recorded_at
-        and facets & kind.facets(each.value)
-        and kind.compare(judged, StatedValue(each.value, each.local_day)) is not None
-        for each in sound
+        facets & kind.facets(each.value) and kind.compare(judged, StatedValue(each.value, each.local_day)) is not None for each in later
     )
 
 

@@ -82,10 +82,8 @@ async def load_relevant(
         newest[row.indicator_id] = max(row.effective_at, newest.get(row.indicator_id, row.effective_at))
     built: dict[int, Statement] = {}
     found: dict[UUID, Window] = {}
-    pending = {
-        each: EVERYTHING if KINDS[kinds[each]].reads_all else first_cut(min(time, from_times.get(each, time)), horizons[kinds[each]])
-        for each, time in newest.items()
-    }
+    pending = {each: first_cut(min(time, from_times.get(each, time)), horizons[kinds[each]]) for each, time in newest.items()}
+    pending |= dict.fromkeys((each for each in newest if KINDS[kinds[each]].reads_all), EVERYTHING)
     if time_point.through_global_seq is not None:
         # A report that was declassified later had a higher level then, of which its source may have no other report.
         pending |= dict.fromkeys(await _declassified(connection, kinds), EVERYTHING)

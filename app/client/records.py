@@ -139,6 +139,7 @@ class Situation(Record):
     silent_days: int | None
     dormant: bool
     children_level: str | None = None
+    facts: dict[str, dict[str, Any]] = {}
     checks: list[Check] = []
 
 
@@ -161,6 +162,7 @@ class Digest(Record):
     since: str
     as_of: str
     revision: int
+    cut: bool = False
     items: list[DigestItem]
 
 

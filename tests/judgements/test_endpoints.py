@@ -333,6 +333,8 @@ async def test_judgement_lowers_no_level_where_stricter_reports_stand(
     assert await level(green) == ("watch", [])
     assert await level(curator) == ("serious", [("trapped", False)])
     shown = [(await standing(each, said["indicator"]))["partial"] for each in (green, curator)]
+    briefs = [(await each.get("/v1/situations/oldtown/brief.txt")).text for each in (green, curator)]
+    assert ["Stricter statements count beside it" in text for text in briefs] == [False, True]
     alone = (await get(curator, f"/v1/indicators/{said['indicator']}/judgements"))["items"][0]["partial"]
     assert (shown, alone) == ([False, True], True)
     assert await level(curator, as_of=utc_now().date().isoformat()) == ("serious", [("trapped", False)])
