@@ -1,5 +1,6 @@
 """Group commit: writes that arrive while a transaction commits are made together by the next one."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from app.storage.paging import HEADS
 
 # Reports and other writes in one transaction; a longer list is recorded alone.
 MAX_GROUP_WRITES = 64
+# After this time a group ends with the write that it is at, because other processes wait for it.
+MAX_GROUP_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ async def _commit(database: Database, settings: Settings, take: Callable[[], lis
     """Make writes in one transaction: reports first, then each other write in the order of arrival."""
 
     async def write(session: AsyncSession, sent: Sequence[SentWrite]) -> list[WriteResult | Problem | Deferred]:
+        deadline, made = time.monotonic() + MAX_GROUP_SECONDS, 0
         reports = [each for each in sent if isinstance(each, ReportWrite)]
         recorded = iter(await record_submissions(session, [each.submission for each in reports], settings) if reports else [])
         results: list[WriteResult | Problem | Deferred] = []
@@ -80,8 +84,11 @@ async def _commit(database: Database, settings: Settings, take: Callable[[], lis
             if isinstance(each, ReportWrite):
                 done = next(recorded)
                 results.append(DEFERRED if done is None else each.result(done))
+            elif made and time.monotonic() > deadline:
+                results.append(DEFERRED)
             else:
                 assert isinstance(each, FunctionWrite)
+                made += 1
                 # One that is alone needs no savepoint.
                 results.append(await (_write_or_undo(session, each) if len(take()) > 1 else each.write(session)))
         return results

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
 
@@ -13,6 +14,7 @@ from app.access.idempotency import WriteGroups
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from app.operations.verify import verify_all
+from app.reports import group
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import SEEDED, Reference, post, post_all, report
@@ -208,8 +210,14 @@ async def _state(client: httpx.AsyncClient, place: str) -> dict[str, Any]:
 
 
 async def test_mixed_writers_in_one_group_end_as_a_serial_run(
-    app: FastAPI, client: httpx.AsyncClient, reference: Reference, database: Database, settings: Settings
+    app: FastAPI,
+    client: httpx.AsyncClient,
+    reference: Reference,
+    database: Database,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(group, "MAX_GROUP_SECONDS", 60)
     grouped, serial = [await _mixed_writes(client, reference, place) for place in ("east", "west")]
     assert len(grouped) == WRITERS
     # A group has its new reports first, and repeats of an Idempotency-Key in the next one.
@@ -233,3 +241,21 @@ async def test_mixed_writers_in_one_group_end_as_a_serial_run(
     assert head == numbers[-1]
     async with database.read() as connection:
         assert [problem async for problem in verify_all(connection, settings.horizons)] == []
+
+
+async def test_group_that_lasts_long_leaves_the_rest_to_the_next(
+    app: FastAPI, client: httpx.AsyncClient, reference: Reference, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await post_all(client, *(report(value={"people": each}) for each in range(1, 4)))
+    monkeypatch.setattr(group, "MAX_GROUP_SECONDS", 0)
+    commits: list[Any] = []
+    event.listen(database.writer.sync_engine, "commit", commits.append)
+    retractions = [client.post(f"/v1/reports/{each['id']}/retraction", json={"reason": "wrong"}) for each in held]
+    posts = [*retractions[:2], client.post("/v1/reports", json=report(value={"people": 4})), retractions[2]]
+    async with locked_ledger(settings.database_url):
+        waiting = await in_one_group(app, *posts)
+    answers = await asyncio.gather(*waiting)
+    assert [each.status_code for each in answers] == [201] * 4
+    # The report comes with the first of the others, and these keep their order.
+    assert [answers[at].json()["seq"] for at in (2, 0, 1, 3)] == list(range(SEEDED + 4, SEEDED + 8))
+    assert len(commits) >= 3
