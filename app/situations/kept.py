@@ -24,8 +24,8 @@ from app.situations.urgency import Position
 from app.storage.paging import head_seq
 from app.storage.types import table_of
 
-# Of about 10 kB each, and of about 200 bytes a place each.
-MAX_SITUATIONS, MAX_POSITIONS = 1000, 20
+# Of about 10 kB each, and of about 300 bytes each.
+MAX_SITUATIONS, MAX_POSITIONS = 1000, 100_000
 
 # The number of indicators of a place, and the last change of them that a clearance sees; None where that does not tell all.
 Moved = tuple[int, int] | None
@@ -112,7 +112,7 @@ def kept_positions(connection: AsyncConnection, view: View) -> dict[UUID, tuple[
     kept = _positions.setdefault(_engine(connection), OrderedDict())
     found = kept.setdefault((view, view.at), {})
     kept.move_to_end((view, view.at))
-    while len(kept) > MAX_POSITIONS:
+    while len(kept) > 1 and sum(map(len, kept.values())) > MAX_POSITIONS:
         kept.popitem(last=False)
     return found
 

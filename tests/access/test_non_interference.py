@@ -82,6 +82,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("app.domain.identifiers.time_ns", lambda: int(clock.time() * 1_000_000_000))
     monkeypatch.setattr("app.domain.identifiers.urandom", clock.random)
+    # Each request draws its own bits, none for those after it.
+    monkeypatch.setattr("app.domain.identifiers._POOL_BYTES", 10)
+    monkeypatch.setattr("app.domain.identifiers._pool", bytearray())
     monkeypatch.setattr("secrets.token_bytes", clock.random)
     monkeypatch.setattr("secrets.token_urlsafe", lambda count: clock.random(count).hex())
     monkeypatch.setattr("app.http.rate_limit.time", SimpleNamespace(time=clock.time))

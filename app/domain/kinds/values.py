@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
@@ -97,6 +98,7 @@ def check_people(low: int | None, people: int | None, high: int | None) -> None:
         raise field_error("people_high", "people_high must not be below people")
 
 
+@lru_cache(maxsize=4096)
 def widened(figures: tuple[int | None, int | None]) -> tuple[float | None, float | None]:
     """Return a range of figures that are not exact: wider by half a unit of the last significant digit on either side."""
     low, high = figures
