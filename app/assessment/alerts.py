@@ -26,7 +26,7 @@ def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID]) -> list[dic
     checked: dict[UUID, tuple[bool, list[UUID]]] = {}
     cancelling = {each.id for each in inputs.statements if each.id in recorded and kind.cancels_alerts(each.value)}
     alerting = {each.id for each in inputs.statements if calls(each)} if cancelling else set()
-    # Without an alert, there is none to cancel.
+    # Without an alert, nothing is to cancel.
     new = [each for each in inputs.statements if each.id in recorded and (calls(each) or (alerting and each.id in cancelling))]
     new.sort(key=lambda each: each.global_seq)
     rows: dict[UUID, dict[str, Any]] = {

@@ -128,7 +128,7 @@ class History:
             replace(each, evidence=self._graded(each.evidence, at)) for each in self.inputs.outcomes if each.evidence.stated_at <= at
         ]
         if (window := self.window) is not None:
-            # Those of the window with its latest, of which some may be so no more, and of all that is stated since.
+            # Reports of the window with its latest, of which some may be so no more, and all that is stated since.
             now = Window(window.since, statements, [*self._by(at, window.latest), *statements], self._by(at, window.endless))
             if now.needed_since(KINDS[self.inputs.subject.kind], self.inputs.horizon, outcomes) < window.since:
                 return None

@@ -49,7 +49,7 @@ class SituationFilters(PastListFilters):
 
 
 class PlaceFilters(BaseModel):
-    """What to include in the situation of a place, and as of when."""
+    """Choices of what the situation of a place includes, and as of when."""
 
     within: Annotated[bool, Field(description="Include the descendants of the place; each item names its own place.")] = False
     as_of: AsOf = None

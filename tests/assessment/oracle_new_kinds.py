@@ -72,7 +72,7 @@ def differ_otherwise(one: Report, other: Report, zone: tzinfo) -> bool:
     first, last = sorted((one, other), key=lambda each: counted_on(each, zone))
     if counted_on(first, zone) == counted_on(last, zone) and below(_widened(first), _widened(last)):
         return True
-    # Who has moved does not become fewer.
+    # The number of those who have moved does not fall.
     return below(_widened(last), _widened(first))
 
 

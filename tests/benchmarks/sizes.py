@@ -1,4 +1,4 @@
-"""What reads cost with many rows: the same requests to 10,000 reports and to copies of them, interleaved in one run.
+"""Costs of reads with many rows: the same requests to 10,000 reports and to copies of them, interleaved in one run.
 
     uv run python -m tests.benchmarks.sizes [--reports 200000] [--engine sqlite] [--rounds 200]
 
@@ -89,7 +89,7 @@ async def copy_rows(connection: AsyncConnection, copies: int) -> None:
         table = table_of(model)
         names = {name: change for name, change in ids.items() if name in table.c} | own.get(table.name, {})
         every = select(*table.c)
-        # Places that the seed has beside the towns stay as they are.
+        # Places that the seed has beside the towns are not copied.
         rows = list(await connection.execute(every.where(table.c[of].in_(towns)) if (of := of_place.get(table.name)) else every))
         for copy in range(1, copies):
             for start in range(0, len(rows), CHUNK):

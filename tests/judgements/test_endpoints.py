@@ -338,10 +338,10 @@ async def test_judgement_lowers_no_level_where_stricter_reports_stand(
     alone = (await get(curator, f"/v1/indicators/{said['indicator']}/judgements"))["items"][0]["partial"]
     assert (shown, alone) == ([False, True], True)
     assert await level(curator, as_of=utc_now().date().isoformat()) == ("serious", [("trapped", False)])
-    # What makes a place worse counts for all who see it.
+    # A judgement that makes a place worse counts for all who see it.
     await judge(green, said["indicator"], reasons="counted again")
     assert await level(green) == await level(curator) == ("serious", [("trapped", True)])
-    # Whoever saw that report judges it, and lowers the level.
+    # A client that saw that report judges it, and lowers the level.
     await judge(curator, said["indicator"], **none_left, reports=[hidden["id"]], sensitivity=None)
     assert await level(curator) == ("watch", [])
     assert await level(green) == ("serious", [("trapped", True)])

@@ -160,7 +160,7 @@ class Kind(ABC, Generic[V]):
         return plot_clauses(value, self.plot)
 
     def details(self, value: Mapping[str, Any]) -> list[Clause]:
-        """Return what a brief tells of a value besides its clauses."""
+        """Return what a brief says about a value besides its clauses."""
         of_code = {name: {"codes": {"said": (value[name],)}} for name in self.brief_codes if value.get(name)}
         found = of_code | {name: {"words": {"said": value[name]}} for name in self.brief_words if value.get(name)}
         return [Clause("%(said)s", about=f"field_{name}", path=name, **parts) for name, parts in found.items()]

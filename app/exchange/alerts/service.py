@@ -61,7 +61,7 @@ def _select_messages(level: int) -> Select[Any]:
             col(Report.level) <= level,
             or_(
                 col(AlertStanding.cancels).is_(False) & col(LedgerEntry.type).in_(("report", "correction", "retraction", "reinstatement")),
-                # What ended an alert without one of its own cancels it where it is confirmed.
+                # A report that ended an alert without one of its own cancels it where it is confirmed.
                 col(AlertStanding.cancels).is_(True)
                 & (col(AlertStanding.confirmed).bitwise_and(1 << level) != 0)
                 & col(LedgerEntry.type).in_(("report", "correction")),

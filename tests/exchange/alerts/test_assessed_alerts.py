@@ -228,7 +228,7 @@ async def test_service_that_works_again_cancels_the_alerts_that_it_ends(
     weak = await say(client, "monitor", "2016-11-05", hospitals("working", working=5))
     await say(client, "army", "2016-11-05", hospitals("working"))
     assert set(await titles(client)) == {first["id"], second["id"]}
-    # Who sees more knows of one that still says so, beside which one voice is not enough.
+    # A reader who sees more knows of one that still says so, beside which one voice is not enough.
     third = await say(client, "envoy", "2016-11-07", hospitals("out_of_service"), sensitivity="red")
     some = await say(green, "outlet", "2016-11-07", hospitals("partly_working", working=5, known=9))
     assert await shown(green, some) == ("Actual", "Cancel", None)
