@@ -32,10 +32,10 @@ MODULES = (
     *(ROOT / each for each in ("reference/updates.py", "judgements/schemas.py", "judgements/service.py")),
 )
 RAISING = {"field_error": 1, "ValueError": 0, "Problem": 1, "FieldProblem": 9, "invalid_field": 1, "NotClear": 0, "Unclear": 1}
-# What no form sends: patches of fields that forms leave out, grades, and policies.
+# Messages of what no form sends: patches of fields that forms leave out, grades, and policies.
 OTHERS = {"must be a JSON object with the fields to change", "The source already has the grade x."}
 _PUBLISHER = ": send the slug of the source that published the text, such as regional-news-site"
-# Those that are put together of several texts, which the next table has.
+# Messages that are put together of several texts, which the next table has.
 OTHERS |= {"this report was corrected: send x", f"x{_PUBLISHER}"}
 PUT_TOGETHER = {f"this report was corrected: send {each}" for each in ("one that stands", "its correction, x")}
 PUT_TOGETHER |= {f"{each}{_PUBLISHER}" for each in ("no such source", "no such source, perhaps x (X)", "several sources: x, y")}

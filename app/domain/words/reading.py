@@ -237,7 +237,7 @@ class _Sentence:
             return
         if self._inside_quotes(self.span[0]):
             raise NotClear("the sentence does not say whose words it quotes")
-        # What leads to a list may say whose words it has.
+        # The sentence that leads to a list may say whose words it has.
         if _ITEM.match(self.text, self.span[0]):
             raise NotClear("the sentence does not say who says it")
 

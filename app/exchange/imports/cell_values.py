@@ -28,7 +28,7 @@ _DAY_NUMBER = re.compile(r"[1-7]\d{4}(\.\d+)?", re.ASCII)
 _MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ]00:00:00(\.0+)?", re.ASCII)
 _RANGE = re.compile(r"(\d+)\s*(?:[-\u2013\u2014]|to|\u00e0|a|\u0625\u0644\u0649)\s*(\d+)", re.ASCII)
 _WITH_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d.*", re.ASCII)
-# What programs and people write in cells without a value; those that name a record are looked up.
+# Text that programs and people write in cells without a value; those that name a record are looked up.
 _EMPTY = frozenset({"nan", "NaN", "NaT", "<NA>", "None", "NULL", "null", "n/a", "N/A", "-", "\u2013", "\u2014"})
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # Fields that may have a time of day.

@@ -21,7 +21,7 @@ NOT_AS_SHOWN, STRUCK = "#SHOWN!", "#STRUCK!"
 _ERROR = re.compile(
     r"#(N/A|(REF|VALUE|DIV/0|NULL|NUM|SPILL|CALC|FIELD|BLOCKED|CONNECT|BUSY|UNKNOWN|PYTHON|EXTERNAL)!|NAME\?|GETTING_DATA|#{2,})|Err:\d{3}"
 )
-# Spaces and marks that nobody sees around a text, such as those of direction.
+# Invisible spaces and marks around a text, such as those of direction.
 _AROUND = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x61C, *range(0x2000, 0x2010), *range(0x2028, 0x2030), 0x205F)))
 _AROUND += "".join(map(chr, (*range(0x2060, 0x2070), 0x3000, 0xFEFF)))
 # HXL 1.1: the row of hashtags is among the first 25 rows.

@@ -26,7 +26,7 @@ MAX_CELLS_PER_ROW = 16_384
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]{1,3}[0-9]{1,7}:[A-Z]{1,3}[0-9]{1,7})"')
 _LETTERS = re.compile("[A-Z]{1,3}")
 _LITERALS = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.')
-# What a format of numbers shows beside them, or in place of them: texts, percent, thousands left out; `_` and `*` only fill.
+# Parts of a number format that it shows beside numbers, or in place of them: texts, percent, thousands left out; `_` and `*` only fill.
 _BESIDE = re.compile(r'"[^"]*[\w<>~\u2248\u00b1%\u2030][^"]*"|\\[\w<>~\u2248\u00b1%\u2030]|%|[0#?],+(?![0#?,])|\A;*\Z')
 _FILLED = re.compile(r"\[[^\]]*\]|[_*].")
 

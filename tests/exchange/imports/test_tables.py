@@ -238,7 +238,7 @@ READ: list[tuple[str, Any, str, Any]] = [
     ("place", "C\u00e1f\u00e9", "place", "composed"),
     ("place", "M\u00e1rk\u00e9t", "place", "decomposed"),
     ("place", "Ma\u0301rke\u0301t", "place", "decomposed"),
-    # Spaces and marks that nobody sees.
+    # Invisible spaces and marks.
     ("place", "\u200fM\u00e1rk\u00e9t\u200b", "place", "decomposed"),
     ("place", "Old\u00a0 town", "place", "oldtown"),
     ("people", "\u200e5", "value.people", 5),
