@@ -181,7 +181,7 @@ DERIVED: dict[str, tuple[list[str], str]] = {
     "an alert that is none": (["UPDATE alert_standing SET ended = '[1]'"], r"report [0-9a-f-]{36}: its alert is not what"),
     "a missing alert": (["DELETE FROM alert_standing"], r"report [0-9a-f-]{36}: its alert is not what the ledger said"),
     "an alert of a report without alerts": (
-        ["INSERT INTO alert_standing SELECT id, 31, '{}' FROM report WHERE kind = 'trapped_population'"],
+        ["INSERT INTO alert_standing SELECT id, false, 31, '{}' FROM report WHERE kind = 'trapped_population'"],
         r"report [0-9a-f-]{36}: it has an alert, but is of no kind with alerts",
     ),
 }

@@ -150,7 +150,7 @@ async def test_no_statement_of_a_request_scans_or_sorts_a_growing_table(reader: 
     async with database.read() as connection:
         for statement, (what, parameters) in statements.items():
             plan = await plan_of(connection, statement, parameters)
-            # Situations are listed by urgency, which is computed for each place.
-            if not statement.startswith("SELECT place.id"):
+            # Situations are listed by urgency: one statement tells for each place whether the kept one still holds.
+            if not statement.startswith(("SELECT place.id", "SELECT indicator_projection.place_id, count(*)")):
                 problems += [f"{what}: {each}: {statement[:2000]}" for each in wrong_with(plan)]
     assert not problems, "\n".join(problems)
