@@ -78,10 +78,9 @@ class Brief:
         _ = self.words.locale.gettext
         level = _(_LEVELS[self.urgency.level] if self.urgency.level else gettext_noop("Nothing known"))
         yield _("Level of urgency: %(level)s.") % {"level": level}
-        reasons: dict[str, list[dict[str, Any]]] = {}
-        for each in self.urgency.because:
-            reasons.setdefault(each["indicator"], []).append(each)
-        lines = [f"- {self._reason(self.evidence[UUID(indicator)], own, citations)}" for indicator, own in reasons.items()]
+        lines = [f"- {text}" for text in self._reasons(self.urgency.because, citations)]
+        aside = _("By an analyst's judgement, the level does not rest on this: %(said)s")
+        lines += [f"- {aside % {'said': text}}" for text in self._reasons(self.urgency.set_aside, citations)]
         if lines:
             yield "\n".join(lines)
         if (days := self.urgency.silent_days) is not None and days > MAX_QUIET_DAYS:
@@ -90,6 +89,13 @@ class Brief:
                 "Nothing sound was said for %(count)s days: this is what was last known.",
                 days,
             )
+
+    def _reasons(self, because: Iterable[dict[str, Any]], citations: Citations) -> Iterator[str]:
+        reasons: dict[str, list[dict[str, Any]]] = {}
+        for each in because:
+            reasons.setdefault(each["indicator"], []).append(each)
+        for indicator, own in reasons.items():
+            yield self._reason(self.evidence[UUID(indicator)], own, citations)
 
     def _reason(self, of: PastAssessment, reasons: Sequence[Mapping[str, Any]], citations: Citations) -> str:
         kind, subject = of.inputs.subject.kind, of.inputs.subject.subject
