@@ -16,7 +16,7 @@ from app.domain.view import View
 from app.indicators.past import PastAssessment
 from app.situations.evidence import Evidence
 from app.situations.urgency import MAX_QUIET_DAYS, Urgency
-from app.situations.wording import AGREEMENT, OUTCOMES, Wording, tlp_text
+from app.situations.wording import OUTCOMES, Wording, tlp_text
 
 _LEVELS = {"critical": gettext_noop("Critical"), "serious": gettext_noop("Serious"), "watch": gettext_noop("Watch")}
 # Other statements in the paragraph of one indicator; the place's page has all.
@@ -147,8 +147,8 @@ class Brief:
             yield words.outcome(value["outcome"])
         if (due := kind.due_date(value)) is not None and due < self.view.at.date():
             yield _("The first of these days is past, and no outcome is recorded.")
-        if found.agreement is not None:
-            yield _(AGREEMENT[found.agreement])
+        if agreement := words.agreement(found, kind.name):
+            yield agreement
         against = [each for each in others if each.id not in citations.numbers][:MAX_OTHERS]
         for message, some in ((_("Against this: %(said)s."), against), (_("Only announced: %(said)s."), announced[:MAX_OTHERS])):
             if some:
