@@ -149,7 +149,9 @@ class Brief:
             yield _("The first of these days is past, and no outcome is recorded.")
         if agreement := words.agreement(found, kind.name):
             yield agreement
-        against = [each for each in others if each.id not in citations.numbers][:MAX_OTHERS]
+        # A figure of the range is not told once more; another state is, whatever else of that report is shown.
+        told, state = set(found.basis.values()), kind.state(preferred.value)
+        against = [each for each in others if each.id not in told or kind.state(each.value) != state][:MAX_OTHERS]
         for message, some in ((_("Against this: %(said)s."), against), (_("Only announced: %(said)s."), announced[:MAX_OTHERS])):
             if some:
                 yield message % {"said": words.locale.semicolon.join(self._claim(kind, each, citations) for each in some)}
@@ -195,7 +197,8 @@ class Brief:
         mark, value = citations.mark(statement.id), statement.value.model_dump(mode="json")
         clauses = kind.clauses(value)
         said = [each for each in clauses if not each.figures]
-        if len(said) < len(clauses) and (state := kind.state(statement.value)) is not None:
+        state = kind.state(statement.value)
+        if len(said) < len(clauses) and state is not None and not any((state,) in each.codes.values() for each in said):
             said = [code_clause(state), *said]
         return self.words.said(kind.name, said, lambda _: mark) if said else mark.strip()
 

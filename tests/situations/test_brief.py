@@ -315,6 +315,19 @@ async def test_sources_agree_only_where_another_says_what_leads(
     assert text in digest.text
 
 
+async def test_brief_says_a_state_against_the_assessment_once(client: httpx.AsyncClient, reference: Reference) -> None:
+    days = {"on_earliest": "2016-08-02", "on_latest": "2016-08-02"}
+    await post(client, **_said("aid_delivery", "agency", "2016-08-02", **AID, stage="attacked"))
+    await post(
+        client, **_said("aid_delivery", "monitor", "2016-08-02", **AID, **days, stage="delivered", planned_for=500, supplies=["food"])
+    )
+    await post(client, **_said("service_status", "agency", "2016-08-02", service="hospital", state="out_of_service"))
+    await post(client, **_said("service_status", "monitor", "2016-08-02", service="hospital", state="working", working=2, known=2))
+    text = await brief(client)
+    assert "Against this: delivered, with: Food [" in text, text
+    assert "Against this: working [" in text, text
+
+
 async def test_brief_has_judgements_in_paragraphs_of_their_own(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
