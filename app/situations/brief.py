@@ -50,10 +50,10 @@ class Brief:
         """Return the brief in the format of its words, and the highest level of what it shows and rests on."""
         citations, _ = Citations(), self.words.locale.gettext
         place = self.words.name("place", self.place["slug"], self.place["name"])
-        title = _("%(place)s: situation on %(day)s") % {"place": place, "day": self.words.locale.day(rfc3339(self.view.at))}
+        title = _("%(place)s: situation on %(day)s") % {"place": place, "day": self.words.locale.point(rfc3339(self.view.at))}
         sections = [self._heading(title, 1), *self._level(citations)]
         if self.known_at is not None:
-            sections.insert(1, _("As recorded by %(day)s.") % {"day": self.words.locale.day(self.known_at)})
+            sections.insert(1, _("As recorded by %(day)s.") % {"day": self.words.locale.point(self.known_at)})
         for kind in KINDS.values():
             own = self._in_order(kind)
             paragraphs = [make(kind, each, citations) for each in own for make in (self._sentences, self._judgement)]

@@ -328,6 +328,16 @@ async def test_brief_says_a_state_against_the_assessment_once(client: httpx.Asyn
     assert "Against this: working [" in text, text
 
 
+async def test_titles_name_the_time_that_the_client_asked_for(client: httpx.AsyncClient, reference: Reference) -> None:
+    """A day stands for its end; a time of a day is named, because others of that day show something else."""
+    for known_at, name in (("2026-07-28T02:45:03+01:00", "28 Jul 2026, 01:45:03 UTC"), ("2026-07-28", "28 Jul 2026")):
+        assert f"\n\nAs recorded by {name}.\n" in await brief(client, known_at=known_at)
+    for as_of, name in (("2016-07-28T12:00:00Z", "28 Jul 2016, 12:00:00 UTC"), ("2016-07-28", "28 Jul 2016")):
+        assert f"\n\nOld town: situation on {name}\n" in await brief(client, as_of=as_of)
+        digest = await client.get("/v1/situations/oldtown/digest.txt", params={"since": "2016-07-01", "as_of": as_of})
+        assert f"\nOld town: what changed from 1 Jul 2016 to {name}\n" in digest.text
+
+
 async def test_brief_has_judgements_in_paragraphs_of_their_own(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
