@@ -101,7 +101,7 @@ class Brief:
         kind, subject = of.inputs.subject.kind, of.inputs.subject.subject
         labels, marks = [], []
         for each in reasons:
-            labels.append(self.words.label(f"because_{each['reason']}", kind))
+            labels.append(self._because(each, kind))
             judgement = of.assessment.judgement if each["judged"] else None
             marks.append(citations.mark(judgement.id if judgement is not None else self._behind(of, each["since"])))
         text = self.words.locale.comma.join(labels) + "".join(dict.fromkeys(marks))
@@ -111,10 +111,26 @@ class Brief:
             return f"{text[:1].upper()}{text[1:]}."
         return self.words.locale.gettext("%(name)s: %(value)s") % {"name": self.words.subject(kind, subject), "value": text} + "."
 
+    def _because(self, reason: Mapping[str, Any], kind: str) -> str:
+        """Return the words for a reason: of deliveries for how long none came, because that grows."""
+        if reason["reason"] != "no_delivery" or reason["judged"]:
+            return self.words.label(f"because_{reason['reason']}", kind)
+        return self.words.locale.plural(
+            "no aid was delivered for %(count)s day, since %(day)s",
+            "no aid was delivered for %(count)s days, since %(day)s",
+            (self.view.at.date() - day_of(reason["since"])).days,
+            day=self.words.locale.day(reason["since"]),
+        )
+
     def _behind(self, of: PastAssessment, since: str) -> UUID:
         """Return the report that a reason rests on: of those behind the assessment, the one of that time."""
         assert of.assessment.preferred is not None
         candidates = [of.assessment.preferred.id, *of.assessment.basis.values()]
+        if KINDS[of.inputs.subject.kind].reads_all:
+            # These reasons count from a day of the value.
+            found = of.assessment.value or {}
+            said = (report for path, report in of.assessment.basis.items() if found.get(path) == since[:10])
+            candidates = [report] if (report := next(said, None)) is not None else candidates
         days = [each for each in candidates if str(self.statements[each].local_day) == since[:10]]
         return next((each for each in candidates if rfc3339(self.statements[each].time) == since), (days or candidates)[0])
 

@@ -47,7 +47,7 @@ def cited_figures(text: str) -> Iterator[tuple[Any, str]]:
         if not line.startswith("- "):
             continue
         pending: list[Any] = []
-        for match in _TOKEN.finditer(re.sub(r"Said [\d,]+ days? ago\.|delivered for 60 days", "", line)):
+        for match in _TOKEN.finditer(re.sub(r"Said [\d,]+ days? ago\.|delivered for [\d,]+ days?", "", line)):
             if match["mark"]:
                 yield from ((figure, reports[int(match["mark"])]) for figure in pending)
                 pending = []
@@ -77,6 +77,7 @@ async def assert_cited(client: httpx.AsyncClient, place: str, as_of: str) -> int
     """Check that each figure of a brief is in the situation, and said by the report that is cited for it; return their number."""
     text = await brief(client, place, as_of=as_of)
     situation = figures_in((await client.get(f"/v1/situations/{place}", params={"as_of": as_of})).json())
+    situation |= {each[:10] for each in situation if isinstance(each, str)}
     reports = {each["id"]: each for each in (await client.get(f"/v1/reports?place={place}&limit=1000")).json()["items"]}
     found = list(cited_figures(text))
     for figure, id_ in found:
@@ -336,6 +337,16 @@ async def test_titles_name_the_time_that_the_client_asked_for(client: httpx.Asyn
         assert f"\n\nOld town: situation on {name}\n" in await brief(client, as_of=as_of)
         digest = await client.get("/v1/situations/oldtown/digest.txt", params={"since": "2016-07-01", "as_of": as_of})
         assert f"\nOld town: what changed from 1 Jul 2016 to {name}\n" in digest.text
+
+
+async def test_brief_says_since_when_no_aid_came(client: httpx.AsyncClient, reference: Reference) -> None:
+    await post(client, **_said("aid_delivery", "agency", "2016-07-12", **AID, stage="delivered", on_latest="2016-07-10"))
+    await post(client, **_said("aid_delivery", "monitor", "2016-07-10", operation="other", stage="planned"))
+    for as_of, days in (("2016-09-08", 60), ("2016-12-20", 163)):
+        text = await brief(client, as_of=as_of)
+        assert f"\n- No aid was delivered for {days} days, since 10 Jul 2016 [1].\n" in text, text
+        assert "\n1. Agency, 12 Jul 2016. Report" in text
+        assert await assert_cited(client, "oldtown", as_of)
 
 
 async def test_brief_has_judgements_in_paragraphs_of_their_own(
