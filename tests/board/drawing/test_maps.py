@@ -8,7 +8,7 @@ from app.board.drawing.maps import SPOKE_PIXELS, overview_map, place_map
 
 def card(slug: str, name: str, *routes: str) -> Card:
     items = [CardItem(each, "closed", f"i-{each}", slug=each, state="closed") for each in routes]
-    return Card(slug, name, "critical", {}, [], True, [], [], items, [])
+    return Card(slug, name, "critical", {}, [], [], True, [], [], items, [])
 
 
 def route(*line: list[float], redacted: bool = True) -> dict[str, Any]:
