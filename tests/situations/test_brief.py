@@ -415,7 +415,8 @@ class TestAleppo:
             "- At risk: claims between 200,000 and 300,000 [8]. One source. Said 15 days ago.\n\n"
             "## Supplies\n\n"
             "- Basic supplies: will run out between 11 Aug 2016 and 18 Aug 2016 [2]. One source. Said 12 days ago.\n"
-            "- Food: will run out between 11 Aug 2016 and 20 Aug 2016 [3]. Only one source says this; the others do not contradict it. Said 15 days ago.\n"
+            "- Food: will run out between 11 Aug 2016 and 20 Aug 2016 [3]. "
+            "Only one source says this; the others do not contradict it. Said 15 days ago.\n"
             "- Medical supplies: low [9]. One source. Said 9 days ago.\n\n"
             "## Routes\n\n"
             "- Castello Road: closed since 7 Jul 2016 [4], no other way in is left [5], cause: hostilities [4]. Sources agree. "
@@ -433,11 +434,13 @@ class TestAleppo:
         [
             (
                 "fr",
-                "épuisement prévu entre le 11 août 2016 et le 20 août 2016 [3]. Une seule source le dit ; les autres ne la contredisent pas. Dit il y a 15 jours.",
+                "épuisement prévu entre le 11 août 2016 et le 20 août 2016 [3]. "
+                "Une seule source le dit ; les autres ne la contredisent pas. Dit il y a 15 jours.",
             ),
             (
                 "es",
-                "Alimentos: se agotará entre el 11 ago 2016 y el 20 ago 2016 [3]. Solo una fuente lo dice; las demás no la contradicen. Dicho hace 15 días.",
+                "Alimentos: se agotará entre el 11 ago 2016 y el 20 ago 2016 [3]. "
+                "Solo una fuente lo dice; las demás no la contradicen. Dicho hace 15 días.",
             ),
             ("ar", "ينفد بين 11 أغسطس 2016 و20 أغسطس 2016 [3]. مصدر واحد فقط يقول ذلك، ولا تناقضه المصادر الأخرى. قيل قبل 15 يومًا."),
         ],
