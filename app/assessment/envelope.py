@@ -43,6 +43,7 @@ class Assessment:
 
     `relations` has the preferred report, the others that stand, best first, then those listed beside them, latest first. `preferred` is
     None if nothing leads. `reports`, `sources` and `origins` are numbers of those that count. `warning_day` is `Kind.warning_day`.
+    `confirmed` is whether those of other origins say what the preferred one says: one of them, or of figures all.
     `judgement` changes none of this; `lapsed` is whether a later report contradicts it, `partial` whether reports that stand are stricter.
     """
 
@@ -57,6 +58,7 @@ class Assessment:
     reports: int = 0
     sources: int = 0
     origins: int = 0
+    confirmed: bool = False
     stated_at: datetime | None = None
     stale_after: datetime | None = None
     newest_at: datetime | None = None
@@ -271,12 +273,14 @@ def _combined(kind: Kind[Any], parts: Mapping[str, _AssessedPart], outcomes: Seq
     if preferred is None:
         return found
     combined = kind.combine_parts({name: _part(kind, each) for name, each in parts.items()}, preferred)
+    confirming = [kind.confirms(preferred, each) for each in counted if each.origin != preferred.origin]
     value = combined.value | more
     return replace(
         found,
         value=value,
         warning_day=kind.warning_day(value, due),
         preferred=preferred.statement,
+        confirmed=any(confirming) if kind.status_field else all(confirming),
         basis={name: each.statement.id for name, each in combined.basis.items() if isinstance(each, AssessedStatement)},
         spread=combined.spread,
         stated_at=preferred.statement.time,

@@ -123,11 +123,12 @@ def _facts(situation: Document, locale: Localization) -> list[str]:
 
 def _reasons(situation: Document, records: Records, locale: Localization) -> list[str]:
     """Return the reasons for the level, those of one indicator together, and how old they are."""
-    reasons: dict[tuple[str, str, bool], list[str]] = {}
-    for each in situation["because"]:
-        reasons.setdefault((each["indicator"], each["since"], each["judged"]), []).append(each["reason"])
+    reasons: dict[tuple[str, str, bool, bool], list[str]] = {}
+    for aside, some in ((False, situation["because"]), (True, situation["set_aside"])):
+        for each in some:
+            reasons.setdefault((each["indicator"], each["since"], each["judged"], aside), []).append(each["reason"])
     lines = []
-    for (indicator, since, judged), codes in reasons.items():
+    for (indicator, since, judged, aside), codes in reasons.items():
         kind, subject = (records["indicators"].get(indicator, {}).get(name, "") for name in ("kind", "subject"))
         text = locale.comma.join(label_for(f"because_{code}", locale, kind) for code in codes)
         # Of people, the subject is the reason itself.
@@ -136,6 +137,7 @@ def _reasons(situation: Document, records: Records, locale: Localization) -> lis
         lasts = bool(kind) and KINDS[kind].reads_all
         said = locale.gettext("since %(first)s") if lasts else locale.gettext("last said %(date)s")
         said = locale.gettext("an analyst's judgement of %(date)s") if judged else said
+        said = locale.gettext("not counted, by an analyst's judgement of %(date)s") if aside else said
         days = max((day_of(situation["as_of"]) - day_of(since)).days, 0)
         age = locale.plural("%(count)s day ago", "%(count)s days ago", days) if days else locale.gettext("today")
         lines.append(f"{text[:1].upper()}{text[1:]} \u2013 {said % dict.fromkeys(('date', 'first'), locale.day(since))}{locale.comma}{age}")

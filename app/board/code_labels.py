@@ -14,7 +14,7 @@ _COMMON_LABELS = {
     # Agreement.
     "claimed": gettext_noop("only claimed"),
     "single": gettext_noop("one source"),
-    "consistent": gettext_noop("sources agree"),
+    "consistent": gettext_noop("several sources, no contradiction"),
     "contested": gettext_noop("contested"),
     "unconfirmed": gettext_noop("parties to the conflict only"),
     # Relation of a report to the assessment.

@@ -139,6 +139,7 @@ class Situation(Record):
     silent_days: int | None
     dormant: bool
     children_level: str | None = None
+    set_aside: list[Reason] = []
     facts: dict[str, dict[str, Any]] = {}
     checks: list[Check] = []
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, time
 from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,7 @@ from babel.numbers import format_compact_decimal, format_decimal
 from babel.support import NullTranslations, Translations
 
 from app.domain.kinds.showing import gettext_noop
-from app.domain.times import day_of
+from app.domain.times import day_of, end_of
 from app.http.content_negotiation import parse_weights
 
 LANGUAGES = {"en": "English", "ar": "العربية", "fr": "Français", "es": "Español"}
@@ -117,6 +117,12 @@ class Localization:
     def date_time(self, text: str) -> str:
         """Format an RFC 3339 date-time to the minute, in UTC."""
         return format_datetime(datetime.fromisoformat(text), "d MMM y, HH:mm 'UTC'", locale=self._locale)
+
+    def point(self, text: str) -> str:
+        """Format a date or date-time as a time point in UTC: a day for its end, else with the time, to the second."""
+        instant = end_of(text).astimezone(UTC)
+        pattern = "d MMM y" if instant.time() == time.max else "d MMM y, HH:mm:ss 'UTC'"
+        return format_datetime(instant, pattern, locale=self._locale)
 
     def country(self, code: str) -> str:
         """Return the name of a country by its ISO 3166-1 alpha-2 code."""

@@ -16,7 +16,7 @@ from app.domain.view import View
 from app.indicators.past import PastAssessment
 from app.situations.evidence import Evidence
 from app.situations.urgency import MAX_QUIET_DAYS, Urgency
-from app.situations.wording import AGREEMENT, OUTCOMES, Wording, tlp_text
+from app.situations.wording import OUTCOMES, Wording, tlp_text
 
 _LEVELS = {"critical": gettext_noop("Critical"), "serious": gettext_noop("Serious"), "watch": gettext_noop("Watch")}
 # Other statements in the paragraph of one indicator; the place's page has all.
@@ -50,10 +50,10 @@ class Brief:
         """Return the brief in the format of its words, and the highest level of what it shows and rests on."""
         citations, _ = Citations(), self.words.locale.gettext
         place = self.words.name("place", self.place["slug"], self.place["name"])
-        title = _("%(place)s: situation on %(day)s") % {"place": place, "day": self.words.locale.day(rfc3339(self.view.at))}
+        title = _("%(place)s: situation on %(day)s") % {"place": place, "day": self.words.locale.point(rfc3339(self.view.at))}
         sections = [self._heading(title, 1), *self._level(citations)]
         if self.known_at is not None:
-            sections.insert(1, _("As recorded by %(day)s.") % {"day": self.words.locale.day(self.known_at)})
+            sections.insert(1, _("As recorded by %(day)s.") % {"day": self.words.locale.point(self.known_at)})
         for kind in KINDS.values():
             own = self._in_order(kind)
             paragraphs = [make(kind, each, citations) for each in own for make in (self._sentences, self._judgement)]
@@ -78,10 +78,9 @@ class Brief:
         _ = self.words.locale.gettext
         level = _(_LEVELS[self.urgency.level] if self.urgency.level else gettext_noop("Nothing known"))
         yield _("Level of urgency: %(level)s.") % {"level": level}
-        reasons: dict[str, list[dict[str, Any]]] = {}
-        for each in self.urgency.because:
-            reasons.setdefault(each["indicator"], []).append(each)
-        lines = [f"- {self._reason(self.evidence[UUID(indicator)], own, citations)}" for indicator, own in reasons.items()]
+        lines = [f"- {text}" for text in self._reasons(self.urgency.because, citations)]
+        aside = _("By an analyst's judgement, the level does not rest on this: %(said)s")
+        lines += [f"- {aside % {'said': text}}" for text in self._reasons(self.urgency.set_aside, citations)]
         if lines:
             yield "\n".join(lines)
         if (days := self.urgency.silent_days) is not None and days > MAX_QUIET_DAYS:
@@ -91,11 +90,18 @@ class Brief:
                 days,
             )
 
+    def _reasons(self, because: Iterable[dict[str, Any]], citations: Citations) -> Iterator[str]:
+        reasons: dict[str, list[dict[str, Any]]] = {}
+        for each in because:
+            reasons.setdefault(each["indicator"], []).append(each)
+        for indicator, own in reasons.items():
+            yield self._reason(self.evidence[UUID(indicator)], own, citations)
+
     def _reason(self, of: PastAssessment, reasons: Sequence[Mapping[str, Any]], citations: Citations) -> str:
         kind, subject = of.inputs.subject.kind, of.inputs.subject.subject
         labels, marks = [], []
         for each in reasons:
-            labels.append(self.words.label(f"because_{each['reason']}", kind))
+            labels.append(self._because(each, kind))
             judgement = of.assessment.judgement if each["judged"] else None
             marks.append(citations.mark(judgement.id if judgement is not None else self._behind(of, each["since"])))
         text = self.words.locale.comma.join(labels) + "".join(dict.fromkeys(marks))
@@ -105,10 +111,26 @@ class Brief:
             return f"{text[:1].upper()}{text[1:]}."
         return self.words.locale.gettext("%(name)s: %(value)s") % {"name": self.words.subject(kind, subject), "value": text} + "."
 
+    def _because(self, reason: Mapping[str, Any], kind: str) -> str:
+        """Return the words for a reason: of deliveries for how long none came, because that grows."""
+        if reason["reason"] != "no_delivery" or reason["judged"]:
+            return self.words.label(f"because_{reason['reason']}", kind)
+        return self.words.locale.plural(
+            "no aid was delivered for %(count)s day, since %(day)s",
+            "no aid was delivered for %(count)s days, since %(day)s",
+            (self.view.at.date() - day_of(reason["since"])).days,
+            day=self.words.locale.day(reason["since"]),
+        )
+
     def _behind(self, of: PastAssessment, since: str) -> UUID:
         """Return the report that a reason rests on: of those behind the assessment, the one of that time."""
         assert of.assessment.preferred is not None
         candidates = [of.assessment.preferred.id, *of.assessment.basis.values()]
+        if KINDS[of.inputs.subject.kind].reads_all:
+            # These reasons count from a day of the value.
+            found = of.assessment.value or {}
+            said = (report for path, report in of.assessment.basis.items() if found.get(path) == since[:10])
+            candidates = [report] if (report := next(said, None)) is not None else candidates
         days = [each for each in candidates if str(self.statements[each].local_day) == since[:10]]
         return next((each for each in candidates if rfc3339(self.statements[each].time) == since), (days or candidates)[0])
 
@@ -141,9 +163,11 @@ class Brief:
             yield words.outcome(value["outcome"])
         if (due := kind.due_date(value)) is not None and due < self.view.at.date():
             yield _("The first of these days is past, and no outcome is recorded.")
-        if found.agreement is not None:
-            yield _(AGREEMENT[found.agreement])
-        against = [each for each in others if each.id not in citations.numbers][:MAX_OTHERS]
+        if agreement := words.agreement(found, kind.name):
+            yield agreement
+        # A figure of the range is not told once more; another state is, whatever else of that report is shown.
+        told, state = set(found.basis.values()), kind.state(preferred.value)
+        against = [each for each in others if each.id not in told or kind.state(each.value) != state][:MAX_OTHERS]
         for message, some in ((_("Against this: %(said)s."), against), (_("Only announced: %(said)s."), announced[:MAX_OTHERS])):
             if some:
                 yield message % {"said": words.locale.semicolon.join(self._claim(kind, each, citations) for each in some)}
@@ -189,7 +213,8 @@ class Brief:
         mark, value = citations.mark(statement.id), statement.value.model_dump(mode="json")
         clauses = kind.clauses(value)
         said = [each for each in clauses if not each.figures]
-        if len(said) < len(clauses) and (state := kind.state(statement.value)) is not None:
+        state = kind.state(statement.value)
+        if len(said) < len(clauses) and state is not None and not any((state,) in each.codes.values() for each in said):
             said = [code_clause(state), *said]
         return self.words.said(kind.name, said, lambda _: mark) if said else mark.strip()
 

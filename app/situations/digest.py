@@ -227,11 +227,13 @@ def _visible(of: PastAssessment) -> list[Statement]:
 
 
 def _silence(before: Evidence, after: Evidence, period: Period) -> Iterator[Item]:
-    """Yield the newest indicator of a place that fell silent: before it was not, or not for as long as that."""
+    """Yield the newest indicator of a place that fell silent in the period, after what was said before it or in it."""
     newest_then, newest = _newest(before), _newest(after)
-    if newest is None or newest_then is None or _quiet_days(newest_then[0], period.since) > MAX_QUIET_DAYS:
+    if newest is None:
         return
     time, of = newest
+    if all(_quiet_days(each[0], period.since) > MAX_QUIET_DAYS for each in (newest_then, newest) if each is not None):
+        return
     if (days := _quiet_days(time, period.after.at)) > MAX_QUIET_DAYS:
         last = [each for each in _visible(of) if each.time == time and not _ended(each, of.level)]
         yield Item("silent", of, last[-1:], of.assessment.value, of.assessment.value, gone_silent_days=days)

@@ -8,7 +8,7 @@ from app.assessment.statement import Statement
 from app.domain.kinds.showing import gettext_noop
 from app.situations.checks import value_of
 from app.situations.digest import HEADINGS, MAX_REPORTS, Item
-from app.situations.wording import AGREEMENT, OUTCOMES, Wording
+from app.situations.wording import OUTCOMES, Wording
 
 _NOTES = {
     "relayed": gettext_noop("repeats another statement"),
@@ -109,7 +109,7 @@ def _reading(item: Item, shown: Mapping[str, str], words: Wording) -> str:
         text = _("The assessment was: %(old)s. It is now: %(new)s.") % shown
     else:
         text = _("Assessed: %(new)s.") % shown
-    return text if agreement == item.was else f"{text} {_(AGREEMENT[agreement])}"
+    return text if agreement == item.was else f"{text} {words.agreement(item.of.assessment, item.of.inputs.subject.kind)}"
 
 
 def _said(statement: Statement, item: Item, words: Wording) -> str:

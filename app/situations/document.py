@@ -58,6 +58,7 @@ def build_situation(
         "as_of": rfc3339(view.at),
         "level": found.level,
         "because": found.because,
+        "set_aside": found.set_aside,
         "silent_days": found.silent_days,
         "dormant": found.dormant,
         "children_level": children_level,

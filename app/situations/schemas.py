@@ -134,6 +134,10 @@ class Situation(BaseModel):
         "`watch` if anything else is known; null if no report leads. Silence never improves it."
     )
     because: list[Reason] = Field(description="Reasons for the level; empty for `watch`.")
+    set_aside: list[Reason] = Field(
+        description="Reasons that the reports give and a judgement does not: the level rests on the judgement, of which `indicator` is the "
+        "indicator and `since` the time; all are `judged`."
+    )
     silent_days: int | None = Field(
         description="Days from the newest sound report to `as_of`, from the newest of all if none is sound; above 30 the place is silent. "
         "Null if nothing was said."

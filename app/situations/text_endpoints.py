@@ -149,7 +149,7 @@ async def get_digest(
         title = locale.gettext("%(place)s: what changed from %(since)s to %(day)s")
         if period.after_revision is not None:
             title = locale.gettext("%(place)s: what was recorded since revision %(revision)s")
-        first, last = (locale.day(rfc3339(each)) for each in (period.since, view.at))
+        first, last = (locale.point(rfc3339(each)) for each in (period.since, view.at))
         shown = {"place": words.name("place", found.slug, found.name), "since": first, "day": last, "revision": period.after_revision}
         body = digest_text(f"{tlp_text(LABELS[level])}\n{title % shown}", items, words, cut=changes.cut).encode()
     else:

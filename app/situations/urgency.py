@@ -1,6 +1,6 @@
 """The method `urgency/1`: the level of urgency of a place, from the documents of its indicators (docs/method.md). Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
@@ -11,11 +11,13 @@ from typing_extensions import TypeAliasType
 
 from app.assessment.judgements import judged_value, relied_on
 from app.domain.kinds import KINDS
+from app.domain.kinds.base import Kind
 from app.domain.kinds.showing import Risk
 from app.domain.kinds.values import MAX_PEOPLE
 from app.domain.times import day_of, rfc3339, start_of
 
 Document = Mapping[str, Any]
+Judged = Mapping[str, Any]
 Level = TypeAliasType("Level", Literal["critical", "serious", "watch"])
 LEVELS_WORST_FIRST: tuple[Level, ...] = ("critical", "serious", "watch")
 
@@ -31,12 +33,14 @@ Position = tuple[int, date, int, UUID]
 class Urgency:
     """The level of a place, None where nothing leads, and its reasons, as a situation shows them.
 
+    `set_aside` are the reasons that the assessments give, and judgements in their place do not.
     `silent_days` are the days since the newest sound report, or since the newest of all where none is sound; None without any.
     `soonest` is the first due date of a warning, `people` the most people held by one figure, 0 if not known.
     """
 
     level: Level | None = None
     because: Sequence[dict[str, Any]] = ()
+    set_aside: Sequence[dict[str, Any]] = ()
     silent_days: int | None = None
     soonest: date | None = None
     people: int = 0
@@ -66,6 +70,7 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
     a level: what was last known stays.
     """
     because: dict[tuple[str, str], dict[str, Any]] = {}
+    set_aside: dict[tuple[str, str], dict[str, Any]] = {}
     risks: list[Risk] = []
     due_dates: list[date] = []
     leads = False
@@ -74,8 +79,7 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
         # A judgement lowers nothing where the reader sees stricter reports: those count beside it.
         partial = [(each, None) if judgement and judgement["partial"] else (each, judgement) for each, judgement in judged]
         for some in (judged, *([partial] if partial != judged else [])):
-            own = [(each, judgement) for each, judgement in some if judgement is not None or each["provenance"] is not None]
-            values = [each["value"] if judgement is None else judged_value(kind, judgement, each["value"]) for each, judgement in own]
+            own, values = _values(kind, some)
             leads = leads or bool(own)
             due_dates += [due for value in values if (due := kind.due_date(value)) is not None]
             for position, risk in kind.risks(values, at):
@@ -83,16 +87,52 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
                 said, judgement = own[position]
                 since = rfc3339(start_of(risk.since)) if risk.since else said["stated_at"]
                 since = times.get(said["assessment"]["basis"].get(risk.figure, ""), since)
-                since = since if judgement is None else judgement["recorded_at"]
-                reason = {"reason": risk.reason, "indicator": said["id"], "since": since, "judged": judgement is not None}
+                reason = _reason(risk, said, judgement) or {"reason": risk.reason, "indicator": said["id"], "since": since, "judged": False}
                 because.setdefault((risk.reason, said["id"]), reason)
+        for reason in _lost_reasons(kind, judged, at, because):
+            set_aside.setdefault((reason["reason"], reason["indicator"]), reason)
     return Urgency(
         level=LEVELS_WORST_FIRST[2 - len({risk.state for risk in risks})] if leads else None,
         because=list(because.values()),
+        set_aside=list(set_aside.values()),
         silent_days=_silent_days(documents, at),
         soonest=min(due_dates, default=None),
         people=max((risk.people for risk in risks), default=0),
     )
+
+
+def _values(
+    kind: Kind[Any], some: Iterable[tuple[Document, Judged | None]]
+) -> tuple[list[tuple[Document, Judged | None]], list[Mapping[str, Any]]]:
+    """Return the documents of a kind that say something, and their values: judged ones, else assessed ones."""
+    own = [(each, judgement) for each, judgement in some if judgement is not None or each["provenance"] is not None]
+    return own, [each["value"] if judgement is None else judged_value(kind, judgement, each["value"]) for each, judgement in own]
+
+
+def _reason(risk: Risk, said: Document, judgement: Judged | None) -> dict[str, Any] | None:
+    """Return a reason that a judgement gives or takes away; None without a judgement."""
+    if judgement is None:
+        return None
+    return {"reason": risk.reason, "indicator": said["id"], "since": judgement["recorded_at"], "judged": True}
+
+
+def _lost_reasons(
+    kind: Kind[Any], judged: Sequence[tuple[Document, Judged | None]], at: datetime, because: Iterable[tuple[str, str]]
+) -> Iterator[dict[str, Any]]:
+    """Yield the reasons that the assessments give, but not the judgements in their place, by those judgements."""
+    judging = [(each, judgement) for each, judgement in judged if judgement is not None]
+    if not judging:
+        return
+    own, values = _values(kind, [(each, None) for each, _ in judged])
+    stay = set(because)
+    of_place = {reason for reason, _ in stay} & kind.place_reasons
+    for position, risk in kind.risks(values, at):
+        said = own[position][0]
+        if risk.reason not in of_place and (risk.reason, said["id"]) not in stay:
+            # Of what several routes give together, each judgement may take its part away.
+            for each, judgement in [pair for pair in judging if pair[0] is said] or judging:
+                if (reason := _reason(risk, each, judgement)) is not None:
+                    yield reason
 
 
 def _silent_days(documents: Sequence[Document], at: datetime) -> int | None:

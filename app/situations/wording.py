@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.assessment.envelope import Assessment
 from app.assessment.judgements import Judgement
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
@@ -14,13 +15,18 @@ from app.domain.times import rfc3339
 from app.domain.tlp import Label
 from app.http.localization import Localization
 
-AGREEMENT = {
+_AGREEMENT = {
     "single": gettext_noop("One source."),
     "consistent": gettext_noop("Sources agree."),
     "contested": gettext_noop("Sources contradict each other."),
     "unconfirmed": gettext_noop("Only parties to the conflict say so."),
     "claimed": gettext_noop("This is only claimed."),
 }
+# Where sources do not contradict each other, but the others do not say what leads: of a state, and of figures.
+_NOT_CONFIRMED = (
+    gettext_noop("Only one source says this; the others do not contradict it."),
+    gettext_noop("These are counts of different days."),
+)
 OUTCOMES = {
     "materialised": gettext_noop("came true"),
     "averted": gettext_noop("averted"),
@@ -126,6 +132,12 @@ class Wording:
         """Return what a value says; empty if it says nothing."""
         clauses = [] if value is None else KINDS[kind].clauses(value)
         return self.said(kind, clauses) if clauses else ""
+
+    def agreement(self, found: Assessment, kind: str) -> str:
+        """Return a sentence on how the sources agree; empty without any."""
+        if found.agreement == "consistent" and not found.confirmed:
+            return self.locale.gettext(_NOT_CONFIRMED[KINDS[kind].status_field is None])
+        return self.locale.gettext(_AGREEMENT[found.agreement]) if found.agreement else ""
 
     def outcome(self, outcome: str) -> str:
         """Return a sentence on the outcome of a warning."""

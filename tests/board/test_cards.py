@@ -94,13 +94,15 @@ def test_reasons_are_in_words_with_their_age() -> None:
         reason("way_out_closed", "3", judged=True),
         reason("never_heard_of", "4"),
     ]
-    card = build_card(situation() | {"because": because}, RECORDS | {"indicators": indicators}, localization_for("en"))
+    aside = [reason("past_due", "2", judged=True)]
+    card = build_card(situation() | {"because": because, "set_aside": aside}, RECORDS | {"indicators": indicators}, localization_for("en"))
     assert card.reasons == [
         "People are trapped \u2013 last said 1 Aug 2016, 9 days ago",
         "Food: ran out \u2013 last said 10 Aug 2016, today",
         "A road: no way in, no other way in is left \u2013 last said 9 Aug 2016, 1 day ago",
         "A road: no way out \u2013 an analyst's judgement of 1 Aug 2016, 9 days ago",
         "Never heard of \u2013 last said 1 Aug 2016, 9 days ago",
+        "Food: may have run out, outcome not known \u2013 not counted, by an analyst's judgement of 1 Aug 2016, 9 days ago",
     ]
 
 

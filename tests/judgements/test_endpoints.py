@@ -320,6 +320,38 @@ async def test_judged_delivery_is_of_the_day_of_the_judgement(
 
 
 @mostly_sqlite
+async def test_level_names_the_judgements_that_lower_it(curator: httpx.AsyncClient, reference: Reference) -> None:
+    """A level that a judgement lowers names the reasons that it takes away, in the situation and the brief."""
+    water = await post(curator, **report("supply_runout") | {"value": {"supply": "water", "state": "ran_out"}})
+    await post(curator, **report("supply_runout", source="monitor") | {"value": {"supply": "water", "state": "resupplied"}})
+    roads = [
+        await post(curator, **report("route_closure", {"status": "closed", "direction": "in", "route": route}))
+        for route in ("north-road", "south-road")
+    ]
+    assert await level(curator) == ("critical", [("ran_out", False), ("way_in_closed", False), ("way_in_closed", False)])
+    assert (await get(curator, "/v1/situations/oldtown"))["set_aside"] == []
+    supplied = await judge(curator, water["indicator"], value={"supply": "water", "state": "resupplied"}, sensitivity=None)
+    opened = await judge(
+        curator, roads[0]["indicator"], value={"route": "north-road", "status": "open", "direction": "in"}, sensitivity=None
+    )
+    assert await level(curator) == ("watch", [])
+    expected = [
+        {"reason": reason, "indicator": of["indicator"], "since": by["recorded_at"], "judged": True}
+        for reason, of, by in (("ran_out", water, supplied), ("way_in_closed", roads[0], opened))
+    ]
+    assert (await get(curator, "/v1/situations/oldtown"))["set_aside"] == expected
+    assert (await get(curator, "/v1/situations"))["items"][0]["set_aside"] == expected
+    text = (await curator.get("/v1/situations/oldtown/brief.txt")).text
+    assert (
+        "\nLevel of urgency: Watch.\n\n"
+        "- By an analyst's judgement, the level does not rest on this: Water: ran out [1].\n"
+        "- By an analyst's judgement, the level does not rest on this: north-road: no way in [2].\n"
+    ) in text, text
+    assert f"\n1. Judgement {supplied['id']} of " in text
+    assert f"\n2. Judgement {opened['id']} of " in text
+
+
+@mostly_sqlite
 async def test_judgement_lowers_no_level_where_stricter_reports_stand(
     curator: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:

@@ -47,6 +47,7 @@ def situation(name: str = "A", people: Any = (), supplies: Any = (), routes: Any
         "as_of": f"{TODAY}T00:00:00Z",
         "level": "watch",
         "because": [],
+        "set_aside": [],
         "silent_days": 9,
         "dormant": False,
         "children_level": None,

@@ -47,7 +47,7 @@ def cited_figures(text: str) -> Iterator[tuple[Any, str]]:
         if not line.startswith("- "):
             continue
         pending: list[Any] = []
-        for match in _TOKEN.finditer(re.sub(r"Said [\d,]+ days? ago\.|delivered for 60 days", "", line)):
+        for match in _TOKEN.finditer(re.sub(r"Said [\d,]+ days? ago\.|delivered for [\d,]+ days?", "", line)):
             if match["mark"]:
                 yield from ((figure, reports[int(match["mark"])]) for figure in pending)
                 pending = []
@@ -77,6 +77,7 @@ async def assert_cited(client: httpx.AsyncClient, place: str, as_of: str) -> int
     """Check that each figure of a brief is in the situation, and said by the report that is cited for it; return their number."""
     text = await brief(client, place, as_of=as_of)
     situation = figures_in((await client.get(f"/v1/situations/{place}", params={"as_of": as_of})).json())
+    situation |= {each[:10] for each in situation if isinstance(each, str)}
     reports = {each["id"]: each for each in (await client.get(f"/v1/reports?place={place}&limit=1000")).json()["items"]}
     found = list(cited_figures(text))
     for figure, id_ in found:
@@ -268,6 +269,86 @@ async def test_brief_tells_causes_what_was_taken_off_and_where_people_went(clien
     assert "r\u00e9gion : \u00ab rural *Idleb* \u00bb [" in " ".join((await brief(client, lang="fr")).split())
 
 
+def _said(kind: str, source: str, day: str, **value: Any) -> dict[str, Any]:
+    return report(kind, source=source, stated_at=day) | {"value": value}
+
+
+AID = {"operation": "convoy"}
+FLED = {"movement": "fled", "since": "2016-08-01"}
+CLOSED = {"route": "north-road", "status": "closed"}
+ALONE = "Only one source says this; the others do not contradict it."
+DAYS = "These are counts of different days."
+
+
+@pytest.mark.parametrize(
+    ("reports", "text"),
+    [
+        ([("aid_delivery", "agency", AID | {"stage": "planned"}), ("aid_delivery", "monitor", AID | {"stage": "attacked"})], ALONE),
+        (
+            [("aid_delivery", "agency", AID | {"stage": "attacked"}), ("aid_delivery", "monitor", AID | {"stage": "attacked"})],
+            "Sources agree.",
+        ),
+        ([("population_movement", "agency", FLED | {"people": 100}), ("population_movement", "monitor", FLED | {"people": 90000})], DAYS),
+        (
+            [("population_movement", "agency", FLED | {"people": 100}), ("population_movement", "monitor", FLED | {"people": 100})],
+            "Sources agree.",
+        ),
+        (
+            [
+                ("supply_runout", "agency", {"supply": "food", "in_days_min": 20}),
+                ("supply_runout", "monitor", {"supply": "food", "state": "low"}),
+            ],
+            ALONE,
+        ),
+        ([("route_closure", "agency", CLOSED | {"direction": "in"}), ("route_closure", "monitor", CLOSED | {"direction": "out"})], ALONE),
+        ([("route_closure", "agency", CLOSED | {"direction": "in"}), ("route_closure", "monitor", CLOSED)], "Sources agree."),
+    ],
+)
+async def test_sources_agree_only_where_another_says_what_leads(
+    client: httpx.AsyncClient, reference: Reference, reports: list[tuple[str, str, dict[str, Any]]], text: str
+) -> None:
+    """The agreement is `consistent` in each case; the words say whether a second source confirms."""
+    for day, (kind, source, value) in enumerate(reports, 1):
+        said = await post(client, **_said(kind, source, f"2016-08-0{day}", **value))
+    assert (await client.get(f"/v1/indicators/{said['indicator']}")).json()["agreement"] == "consistent"
+    assert f". {text} Said " in await brief(client), await brief(client)
+    digest = await client.get("/v1/situations/oldtown/digest.txt", params={"since": "2016-08-01", "as_of": "2016-08-20"})
+    assert text in digest.text
+
+
+async def test_brief_says_a_state_against_the_assessment_once(client: httpx.AsyncClient, reference: Reference) -> None:
+    days = {"on_earliest": "2016-08-02", "on_latest": "2016-08-02"}
+    await post(client, **_said("aid_delivery", "agency", "2016-08-02", **AID, stage="attacked"))
+    await post(
+        client, **_said("aid_delivery", "monitor", "2016-08-02", **AID, **days, stage="delivered", planned_for=500, supplies=["food"])
+    )
+    await post(client, **_said("service_status", "agency", "2016-08-02", service="hospital", state="out_of_service"))
+    await post(client, **_said("service_status", "monitor", "2016-08-02", service="hospital", state="working", working=2, known=2))
+    text = await brief(client)
+    assert "Against this: delivered, with: Food [" in text, text
+    assert "Against this: working [" in text, text
+
+
+async def test_titles_name_the_time_that_the_client_asked_for(client: httpx.AsyncClient, reference: Reference) -> None:
+    """A day stands for its end; a time of a day is named, because others of that day show something else."""
+    for known_at, name in (("2026-07-28T02:45:03+01:00", "28 Jul 2026, 01:45:03 UTC"), ("2026-07-28", "28 Jul 2026")):
+        assert f"\n\nAs recorded by {name}.\n" in await brief(client, known_at=known_at)
+    for as_of, name in (("2016-07-28T12:00:00Z", "28 Jul 2016, 12:00:00 UTC"), ("2016-07-28", "28 Jul 2016")):
+        assert f"\n\nOld town: situation on {name}\n" in await brief(client, as_of=as_of)
+        digest = await client.get("/v1/situations/oldtown/digest.txt", params={"since": "2016-07-01", "as_of": as_of})
+        assert f"\nOld town: what changed from 1 Jul 2016 to {name}\n" in digest.text
+
+
+async def test_brief_says_since_when_no_aid_came(client: httpx.AsyncClient, reference: Reference) -> None:
+    await post(client, **_said("aid_delivery", "agency", "2016-07-12", **AID, stage="delivered", on_latest="2016-07-10"))
+    await post(client, **_said("aid_delivery", "monitor", "2016-07-10", operation="other", stage="planned"))
+    for as_of, days in (("2016-09-08", 60), ("2016-12-20", 163)):
+        text = await brief(client, as_of=as_of)
+        assert f"\n- No aid was delivered for {days} days, since 10 Jul 2016 [1].\n" in text, text
+        assert "\n1. Agency, 12 Jul 2016. Report" in text
+        assert await assert_cited(client, "oldtown", as_of)
+
+
 async def test_brief_has_judgements_in_paragraphs_of_their_own(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -334,7 +415,8 @@ class TestAleppo:
             "- At risk: claims between 200,000 and 300,000 [8]. One source. Said 15 days ago.\n\n"
             "## Supplies\n\n"
             "- Basic supplies: will run out between 11 Aug 2016 and 18 Aug 2016 [2]. One source. Said 12 days ago.\n"
-            "- Food: will run out between 11 Aug 2016 and 20 Aug 2016 [3]. Sources agree. Said 15 days ago.\n"
+            "- Food: will run out between 11 Aug 2016 and 20 Aug 2016 [3]. "
+            "Only one source says this; the others do not contradict it. Said 15 days ago.\n"
             "- Medical supplies: low [9]. One source. Said 9 days ago.\n\n"
             "## Routes\n\n"
             "- Castello Road: closed since 7 Jul 2016 [4], no other way in is left [5], cause: hostilities [4]. Sources agree. "
@@ -352,10 +434,15 @@ class TestAleppo:
         [
             (
                 "fr",
-                "épuisement prévu entre le 11 août 2016 et le 20 août 2016 [3]. Les sources concordent. Dit il y a 15 jours.",
+                "épuisement prévu entre le 11 août 2016 et le 20 août 2016 [3]. "
+                "Une seule source le dit ; les autres ne la contredisent pas. Dit il y a 15 jours.",
             ),
-            ("es", "Alimentos: se agotará entre el 11 ago 2016 y el 20 ago 2016 [3]. Las fuentes coinciden. Dicho hace 15 días."),
-            ("ar", "ينفد بين 11 أغسطس 2016 و20 أغسطس 2016 [3]. المصادر متفقة. قيل قبل 15 يومًا."),
+            (
+                "es",
+                "Alimentos: se agotará entre el 11 ago 2016 y el 20 ago 2016 [3]. "
+                "Solo una fuente lo dice; las demás no la contradicen. Dicho hace 15 días.",
+            ),
+            ("ar", "ينفد بين 11 أغسطس 2016 و20 أغسطس 2016 [3]. مصدر واحد فقط يقول ذلك، ولا تناقضه المصادر الأخرى. قيل قبل 15 يومًا."),
         ],
     )
     async def test_brief_speaks_four_languages(self, anonymous: httpx.AsyncClient, language: str, part: str) -> None:

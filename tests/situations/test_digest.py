@@ -159,6 +159,21 @@ async def test_digest_tells_overtaken_moved_and_silent(client: httpx.AsyncClient
     assert await digest(client, "2016-09-10", as_of="2016-09-11") == []
 
 
+@pytest.mark.parametrize(("before", "since"), [(None, "2016-07-01"), ("2016-03-01", "2016-07-01"), ("2016-08-01", "2016-08-15")])
+async def test_digest_tells_silence_after_what_was_said_in_its_period(
+    client: httpx.AsyncClient, reference: Reference, before: str | None, since: str
+) -> None:
+    """Also where the place's first statement is in the period, or the place was silent before."""
+    if before is not None:
+        await post(client, **report(stated_at=before))
+    last = await post(client, **report(stated_at="2016-08-01", source="monitor"))
+    silent = [each for each in await digest(client, since, as_of="2016-10-01") if each["change"] == "silent"]
+    assert [each["reports"] for each in silent] == [[last["id"]]]
+    assert "Nothing sound was said for 61 days" in silent[0]["text"]
+    for period in ((since, "2016-08-31"), ("2016-09-01", "2016-10-01")):
+        assert not [each for each in await digest(client, period[0], as_of=period[1]) if each["change"] == "silent"]
+
+
 async def test_digest_overtaken_report_is_named(client: httpx.AsyncClient, reference: Reference) -> None:
     closed = await post(client, **report("route_closure", {"status": "restricted"}, source="monitor", stated_at="2016-08-01"))
     worse = await post(client, **report("route_closure", stated_at="2016-08-03"))
@@ -261,11 +276,11 @@ async def test_digest_says_when_it_did_not_look_at_all_reports(
     before = await revision(client)
     for at, source in enumerate(("agency", "envoy", "monitor")):
         for since in (before, "2016-07-01"):
-            found = await client.get("/v1/situations/oldtown/digest", params={"since": since, "lang": "en"})
+            found = await client.get("/v1/situations/oldtown/digest", params={"since": since, "as_of": "2016-07-20", "lang": "en"})
             assert (found.json()["cut"], len(changes(found.json()["items"]))) == (False, min(at, 1))
         await post(client, **report(source=source, stated_at="2016-07-10"))
     for since in (before, "2016-07-01"):
-        path = f"/v1/situations/oldtown/digest.txt?since={since}"
+        path = f"/v1/situations/oldtown/digest.txt?since={since}&as_of=2016-07-20"
         assert (await client.get(path.replace(".txt", ""))).json()["cut"] is True
         lines = (await client.get(path)).text.splitlines()
         assert lines[3] == "Only the last 2 statements of this time were looked at: ask for a shorter time."

@@ -223,6 +223,11 @@ class Kind(ABC, Generic[V]):
         """Tell whether two values contradict each other though neither is better, as two dates of one event do."""
         return False
 
+    def confirms(self, one: StatedValue[V], other: StatedValue[V]) -> bool:
+        """Tell whether of two values that do not contradict each other one says what the other says, not only what goes with it."""
+        same = self.state(one.value) == self.state(other.value) or (self.warns(one.value) and self.warns(other.value))
+        return same and bool(self.facets(one.value) & self.facets(other.value))
+
     def compare(self, one: StatedValue[V], other: StatedValue[V]) -> Contradiction | None:
         """Tell whether two values cannot both be true, and if so, whether the first says better or worse than the other."""
         (low, high), (other_low, other_high) = self.severity(one.value), self.severity(other.value)

@@ -139,6 +139,10 @@ class PopulationMovementKind(Kind[PopulationMovement]):
             return disjoint((low, high), (later_low, later_high))
         return low is not None and later_high is not None and low > later_high
 
+    def confirms(self, one: StatedValue[PopulationMovement], other: StatedValue[PopulationMovement]) -> bool:
+        """Tell whether two counts meet; a later one above an earlier one contradicts it as little as it confirms it."""
+        return not disjoint(widened(one.value.range()), widened(other.value.range()))
+
     def repeated_severity(self, value: PopulationMovement, severity: Severity) -> Severity:
         """Return the figure: a higher count of those who moved so far is news, in the words of an outlet, too."""
         figure = next(each for each in (value.people, value.people_high, value.people_low) if each is not None)

@@ -188,6 +188,7 @@ SITUATIONS = (
     column("as_of", "#date+asof", "time"),
     column("level", "#severity"),
     column("because", "#description+severity", "json"),
+    column("set_aside", "#description+severity+aside", "json"),
     column("silent_days", "#indicator+silent_days+num", "integer"),
     column("dormant", "#status+dormant", "boolean"),
     column("children_level", "#severity+children"),
