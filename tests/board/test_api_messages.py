@@ -116,6 +116,8 @@ WRONG: list[tuple[str, dict[str, str]]] = [
     ("population_movement", {"value.movement": "fled", "value.since": "2016-07-20", "value.until": "2016-07-10", "value.people": "5"}),
     ("service_status", {"value.service": "water", "value.state": "working", "value.working": "0"}),
     ("service_status", {"value.service": "water", "value.state": "out_of_service", "value.working": "2"}),
+    ("service_status", {"value.service": "water", "value.state": "partly_working", "value.working": "0"}),
+    ("service_status", {"value.service": "water", "value.state": "working", "value.working": "2", "value.known": "8"}),
     ("service_status", {"value.service": "water", "value.state": "partly_working", "value.working": "9", "value.known": "8"}),
 ]
 RECORDS: list[tuple[str, dict[str, str]]] = [

@@ -393,6 +393,8 @@ async def test_report_without_a_label_gets_the_one_of_its_value(client: httpx.As
         (service("partly_working", working=9, known=8), "/value/working", "working must not exceed known"),
         (service("out_of_service", working=1), "/value/working", "must be 0 if state is out_of_service"),
         (service("working", working=0), "/value/working", "must not be 0 if state is working"),
+        (service("partly_working", working=0, known=8), "/value/working", "must not be 0 if state is partly_working"),
+        (service("working", working=2, known=8), "/value/working", "must be as many as known if state is working"),
     ],
 )
 async def test_wrong_value_gets_what_would_be_right(client: httpx.AsyncClient, value: dict[str, Any], pointer: str, detail: str) -> None:
