@@ -76,6 +76,11 @@ def differ_otherwise(one: Report, other: Report, zone: tzinfo) -> bool:
     return below(_widened(last), _widened(first))
 
 
+def leaves_standing(later: Report, earlier: Report) -> bool:
+    """Tell whether a later report of a source leaves its earlier one: what arrived stays so whatever is planned."""
+    return earlier["kind"] == "aid_delivery" and state_of(earlier) in ARRIVED and state_of(later) not in ARRIVED + FAILED
+
+
 def says_worse(one: Report, other: Report) -> bool:
     """Tell whether less direct words on the same are no repetition, though neither contradicts: a failed end, or more who moved."""
     if one["kind"] == "aid_delivery":

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.aid_delivery import DeliveryStage
+from app.domain.kinds.aid_values import DeliveryStage
 from app.domain.kinds.population_movement import Movement
 from app.domain.kinds.service_status import Service, ServiceState
 from app.domain.kinds.values import AccessConstraint, closed_set
@@ -114,6 +114,19 @@ async def test_days_without_any_delivery_count_from_the_first_report(client: htt
     await say(client, "agency", "2016-07-01", convoy("requested", "convoy-1"))
     await say(client, "agency", "2016-08-20", convoy("denied", "convoy-2"))
     assert [reasons(await situation(client, day)) for day in ("2016-08-29", "2016-08-30")] == [[], [("no_delivery", "2016-07-01")]]
+
+
+async def test_plan_after_a_delivery_in_one_operation_leaves_the_delivery(client: httpx.AsyncClient) -> None:
+    planned = await say(client, "agency", "2016-08-01", convoy("planned", planned_for=5000))
+    delivered = await say(client, "agency", "2016-08-10", convoy("delivered", on_earliest="2016-08-10", on_latest="2016-08-10"))
+    again = await say(client, "agency", "2016-09-20", convoy("planned", on_earliest="2016-10-01"))
+    found = await assessed(client, planned)
+    assert (found["value"]["stage"], found["value"]["last_delivery"]) == ("delivered", "2016-08-10")
+    assert found["relations"] == {planned["id"]: "replaced_by_later", delivered["id"]: "preferred", again["id"]: "supports"}
+    assert [reasons(await situation(client, day)) for day in ("2016-10-08", "2016-10-09")] == [[], [("no_delivery", "2016-08-10")]]
+    # Another end of the source replaces it.
+    await say(client, "agency", "2016-10-02", convoy("attacked"))
+    assert (await assessed(client, planned))["value"]["last_delivery"] is None
 
 
 async def test_later_stage_in_less_direct_words_is_no_repetition(client: httpx.AsyncClient) -> None:
