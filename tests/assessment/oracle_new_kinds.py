@@ -77,7 +77,12 @@ def differ_otherwise(one: Report, other: Report, zone: tzinfo) -> bool:
 
 
 def leaves_standing(later: Report, earlier: Report) -> bool:
-    """Tell whether a later report of a source leaves its earlier one: what arrived stays so whatever is planned."""
+    """Tell whether a later report of a source leaves its earlier one: what arrived stays so whatever is planned.
+
+    Those who moved do not become fewer, so that a lower count may be of another movement, unless both name the day it began.
+    """
+    if earlier["kind"] == "population_movement":
+        return said(later, "since") is None and below(_widened(later), _widened(earlier))
     return earlier["kind"] == "aid_delivery" and state_of(earlier) in ARRIVED and state_of(later) not in ARRIVED + FAILED
 
 

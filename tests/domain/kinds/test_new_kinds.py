@@ -129,6 +129,30 @@ async def test_plan_after_a_delivery_in_one_operation_leaves_the_delivery(client
     assert (await assessed(client, planned))["value"]["last_delivery"] is None
 
 
+async def test_lower_count_without_a_first_day_replaces_no_count(client: httpx.AsyncClient) -> None:
+    summer, ten, more, winter = [
+        await say(client, source, day, {"movement": "evacuated", "people": figure})
+        for source, day, figure in (
+            *(("agency", "2016-08-03", 35000), ("agency", "2016-08-04", 35400), ("agency", "2016-08-05", 40000)),
+            ("agency", "2016-12-20", 400),
+        )
+    ]
+    other = await say(client, "envoy", "2016-12-21", {"movement": "evacuated", "people": 400})
+    found = await assessed(client, winter)
+    assert [found["value"][name] for name in ("people", "people_low", "people_high")] == [400, 400, 40000]
+    assert (found["agreement"], found["relations"]) == (
+        "contested",
+        {
+            **dict.fromkeys((summer["id"], ten["id"]), "replaced_by_later"),
+            **{more["id"]: "contradicts", winter["id"]: "supports", other["id"]: "preferred"},
+        },
+    )
+    # Of one movement, the source corrects itself.
+    await say(client, "agency", "2016-12-20", evacuated(35000))
+    lower = await say(client, "agency", "2016-12-21", evacuated(400))
+    assert (await assessed(client, lower))["agreement"] == "single"
+
+
 async def test_later_stage_in_less_direct_words_is_no_repetition(client: httpx.AsyncClient) -> None:
     await say(client, "agency", "2016-09-18", convoy("under_way"))
     attacked = await say(client, "agency", "2016-09-20", convoy("attacked"), via=["outlet"])
