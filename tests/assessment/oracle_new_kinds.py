@@ -102,7 +102,7 @@ def _first_said(reports: list[Report], name: str) -> Any:
     return next((found for each in reports if (found := each["value"].get(name)) is not None), None)
 
 
-def delivery_figures(preferred: Report | None, reports: list[Report], began: date | None) -> dict[str, Any]:
+def delivery_figures(preferred: Report | None, reports: list[Report], began: date | None, zone: tzinfo) -> dict[str, Any]:
     """Return the value of a delivery from the reports that count, best first, and the day since which its stage has been said."""
     names = ("planned_for", "supplies", "removed", "route", "cause", "on_earliest", "on_latest", "last_delivery", "denied_since", "stage")
     if preferred is None:
@@ -114,6 +114,10 @@ def delivery_figures(preferred: Report | None, reports: list[Report], began: dat
         days = days_of(same[0])
     found = {name: _first_said(reports, name) for name in names[:4]} | {"cause": _first_said(same, "cause")}
     last = (days.last or days.first or began) if state_of(preferred) in ARRIVED else None
+    told = next((each for each in same if days.last and days_of(each).last == days.last), None)
+    # An open end is that of the statement, and the same delivery told once more was no later one.
+    if last and told and began and time_of(told, zone).day == last > began >= (days.first or last):
+        last = began
     named = [day for first, last in map(days_of, same) if (day := first or last)]
     denied = min([*named, *([began] if began else [])]) if state_of(preferred) == "denied" else None
     dates = {"on_earliest": days.first, "on_latest": days.last, "last_delivery": last, "denied_since": denied}

@@ -120,13 +120,17 @@ class AidDeliveryKind(Kind[AidDelivery]):
     example = {"operation": "un-convoy-2016-07", "stage": "delivered", "on_earliest": "2016-07-01", "on_latest": "2016-07-10"}
 
     def resolve(self, value: AidDelivery, stated_on: date) -> AidDelivery:
-        """Check that what has happened did so by the day of the statement; what is under way has begun."""
+        """Return it with the day of the statement as the last day of an end without one; check that no end is later.
+
+        What is under way has begun.
+        """
         began, ended = value.on_earliest or value.on_latest, value.on_latest or value.on_earliest
         for day, stages in ((began, HAPPENED | {"under_way"}), (ended, HAPPENED)):
             if day is not None and day > stated_on and value.stage in stages:
                 at = "on_earliest" if day == value.on_earliest else "on_latest"
                 raise field_error(at, f"must not be after the day of the statement, {stated_on}, because the stage is {value.stage}")
-        return value
+        is_open = value.stage in HAPPENED and value.on_earliest is not None and value.on_latest is None
+        return value.model_copy(update={"on_latest": stated_on}) if is_open else value
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Sort by the last delivery, the newest first, then what did not arrive by operation."""
@@ -210,8 +214,10 @@ class AidDeliveryKind(Kind[AidDelivery]):
         if preferred.value.stage in ARRIVED:
             # The same delivery told once more was no later one.
             began = part.began or preferred
-            by = basis.get("on_latest") or basis.get("on_earliest")
-            days["last_delivery"] = (by or began), (latest or earliest or began.day)
+            by = basis.get("on_latest") or basis.get("on_earliest") or began
+            last = latest or earliest or began.day
+            is_told_again = last == by.day and (earliest or last) <= began.day < last
+            days["last_delivery"] = (began, began.day) if is_told_again else (by, last)
         if preferred.value.stage == "denied":
             first_denied = min([part.began or preferred, *same], key=_first_day)
             days["denied_since"] = first_denied, _first_day(first_denied)

@@ -33,7 +33,11 @@ class AidDelivery(Value):
     ]
     stage: DeliveryStage = Field(description="How far the operation has come. The last six are ends.")
     on_earliest: Day | None = Field(default=None, description="First day on which it happened, or is to happen.")
-    on_latest: Day | None = Field(default=None, description="Last day on which it happened, or is to happen.")
+    on_latest: Day | None = Field(
+        default=None,
+        description="Last day on which it happened, or is to happen; of `turned_back`, `attacked`, `partly_delivered` and `delivered` with "
+        "`on_earliest` alone that of the statement.",
+    )
     planned_for: People | None = Field(default=None, description="Number of persons that the aid is for.")
     supplies: tuple[SupplyType, ...] | None = Field(default=None, description="What is delivered; null if not said.")
     removed: tuple[SupplyType, ...] | None = Field(

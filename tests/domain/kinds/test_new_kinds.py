@@ -153,6 +153,19 @@ async def test_lower_count_without_a_first_day_replaces_no_count(client: httpx.A
     assert (await assessed(client, lower))["agreement"] == "single"
 
 
+async def test_end_with_a_first_day_alone_is_not_after_its_statement(client: httpx.AsyncClient) -> None:
+    back = await say(client, "agency", "2016-08-05", convoy("turned_back", on_earliest="2016-08-03"))
+    assert [back["value"][name] for name in ("on_earliest", "on_latest")] == ["2016-08-03", "2016-08-05"]
+    for stage in ("denied", "under_way"):
+        sent = await say(client, "agency", "2016-08-05", convoy(stage, "convoy-8", on_earliest="2016-08-03"))
+        assert sent["value"]["on_latest"] is None
+    first = await say(client, "agency", "2016-08-05", convoy("delivered", "convoy-9", on_earliest="2016-08-03"))
+    await say(client, "agency", "2016-09-20", convoy("delivered", "convoy-9", on_earliest="2016-08-03"))
+    assert (await assessed(client, first))["value"]["last_delivery"] == "2016-08-05"
+    await say(client, "agency", "2016-09-21", convoy("delivered", "convoy-9", on_earliest="2016-09-19"))
+    assert (await assessed(client, first))["value"]["last_delivery"] == "2016-09-21"
+
+
 async def test_later_stage_in_less_direct_words_is_no_repetition(client: httpx.AsyncClient) -> None:
     await say(client, "agency", "2016-09-18", convoy("under_way"))
     attacked = await say(client, "agency", "2016-09-20", convoy("attacked"), via=["outlet"])
