@@ -86,6 +86,7 @@ _MESSAGES = (
     _("this report was corrected: send its correction, %(id)s"),
     _("this report was corrected: send one that stands"),
     _("this report is about another place: send one about the place of the warning"),
+    _("this report names other supplies than %(code)s: send one of a delivery that names it, or names none"),
     _("this report is of the kind %(code)s: send one of the kind %(kinds)s"),
     _("this report says that all is well, not that the warning came true: send one that shows it, or another outcome"),
     _("this report is the warning itself: send a later report that shows its outcome"),

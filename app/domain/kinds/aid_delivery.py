@@ -176,6 +176,12 @@ class AidDeliveryKind(Kind[AidDelivery]):
         label = super().default_label(value, source_type, usual)
         return label if value.stage in ARRIVED | FAILED else strictest(label, Label.AMBER_STRICT)
 
+    def is_about(self, value: AidDelivery, subject: str) -> bool:
+        """Tell whether it brings a supply, or does not say what it brings; `basic` is a word for any."""
+        if value.supplies is None:
+            return subject not in (value.removed or ())
+        return bool(value.supplies) and (subject == "basic" or not {subject, "basic"}.isdisjoint(value.supplies))
+
     def severity(self, value: AidDelivery) -> Severity:
         """Return whether it arrived or failed; any other stage contradicts nothing."""
         if value.stage in ARRIVED:

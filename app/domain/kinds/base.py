@@ -236,6 +236,10 @@ class Kind(ABC, Generic[V]):
         """Tell whether a report says that all is well, whatever others say."""
         return self.state(value) in self.relief_states
 
+    def is_about(self, value: V, subject: str) -> bool:
+        """Tell whether a report may show what became of warnings of another kind of a subject, by what its `filter_field` names."""
+        return True
+
     def is_announced(self, value: V) -> bool:
         """Tell whether a report only announces what may come."""
         return False
