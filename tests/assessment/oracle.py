@@ -51,7 +51,10 @@ class Oracle(Rules):
             return service_figures(self.preferred, reports) | {"since": day and day.isoformat()}
         alike = [each for each in self.heard if self.preferred and self.is_sound(each) == self.is_sound(self.preferred)]
         followed = [self.time(each).day for each in alike if self.is_sound(each) or state_of(each) not in RELIEF_WORDS]
-        return delivery_figures(self.preferred, reports, day, self.zone) | {
+        sources = {each["source"] for each in reports}
+        before = [each for each in alike if each["source"] in sources and (self.is_sound(each) or state_of(each) not in RELIEF_WORDS)]
+        earlier = self.chronological(before)[::-1]
+        return delivery_figures(self.preferred, reports, earlier, day, self.zone) | {
             "followed_since": min(followed).isoformat() if followed else None
         }
 

@@ -102,8 +102,13 @@ def _first_said(reports: list[Report], name: str) -> Any:
     return next((found for each in reports if (found := each["value"].get(name)) is not None), None)
 
 
-def delivery_figures(preferred: Report | None, reports: list[Report], began: date | None, zone: tzinfo) -> dict[str, Any]:
-    """Return the value of a delivery from the reports that count, best first, and the day since which its stage has been said."""
+def delivery_figures(
+    preferred: Report | None, reports: list[Report], earlier: list[Report], began: date | None, zone: tzinfo
+) -> dict[str, Any]:
+    """Return the value of a delivery from the reports that count, best first, and the day since which its stage has been said.
+
+    `earlier` are all that their sources said, newest first.
+    """
     names = ("planned_for", "supplies", "removed", "route", "cause", "on_earliest", "on_latest", "last_delivery", "denied_since", "stage")
     if preferred is None:
         return dict.fromkeys(names)
@@ -112,7 +117,7 @@ def delivery_figures(preferred: Report | None, reports: list[Report], began: dat
     days = Days(max(firsts, default=None), min(lasts, default=None))
     if days.first and days.last and days.first > days.last:
         days = days_of(same[0])
-    found = {name: _first_said(reports, name) for name in names[:4]} | {"cause": _first_said(same, "cause")}
+    found = {name: _first_said([*reports, *earlier], name) for name in names[:4]} | {"cause": _first_said(same, "cause")}
     last = (days.last or days.first or began) if state_of(preferred) in ARRIVED else None
     told = next((each for each in same if days.last and days_of(each).last == days.last), None)
     # An open end is that of the statement, and the same delivery told once more was no later one.

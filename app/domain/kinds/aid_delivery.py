@@ -211,9 +211,11 @@ class AidDeliveryKind(Kind[AidDelivery]):
         def first(name: str, among: Sequence[StatedValue[AidDelivery]]) -> Any:
             return next((said for each in among if (said := getattr(each.value, name)) is not None), None)
 
-        said = {name: first(name, reports) for name in ("planned_for", "supplies", "removed", "route")} | {"cause": first("cause", same)}
+        # A source need not repeat what it said at an earlier stage.
+        told = [*reports, *part.earlier]
+        said = {name: first(name, told) for name in ("planned_for", "supplies", "removed", "route")} | {"cause": first("cause", same)}
         found = said | {"on_earliest": earliest, "on_latest": latest}
-        basis = basis_of(reports, {name: (figure, attrgetter(name)) for name, figure in said.items()})
+        basis = basis_of(told, {name: (figure, attrgetter(name)) for name, figure in said.items()})
         basis |= basis_of(same, {name: (found[name], attrgetter(name)) for name in ("on_earliest", "on_latest", "cause")})
         followed = part.first or preferred
         days: dict[str, tuple[StatedValue[AidDelivery], date]] = {"followed_since": (followed, followed.day)}

@@ -144,7 +144,9 @@ async def test_lower_count_without_a_first_day_replaces_no_count(client: httpx.A
         "contested",
         {
             **dict.fromkeys((summer["id"], ten["id"]), "replaced_by_later"),
-            **{more["id"]: "contradicts", winter["id"]: "supports", other["id"]: "preferred"},
+            more["id"]: "contradicts",
+            winter["id"]: "supports",
+            other["id"]: "preferred",
         },
     )
     # Of one movement, the source corrects itself.
@@ -164,6 +166,21 @@ async def test_end_with_a_first_day_alone_is_not_after_its_statement(client: htt
     assert (await assessed(client, first))["value"]["last_delivery"] == "2016-08-05"
     await say(client, "agency", "2016-09-21", convoy("delivered", "convoy-9", on_earliest="2016-09-19"))
     assert (await assessed(client, first))["value"]["last_delivery"] == "2016-09-21"
+
+
+async def test_later_stage_keeps_what_its_source_said_of_the_operation(client: httpx.AsyncClient) -> None:
+    planned = await say(client, "agency", "2016-08-01", convoy("planned", planned_for=80000, supplies=["food"]))
+    more = await say(client, "agency", "2016-08-02", convoy("under_way", planned_for=70000))
+    delivered = await say(client, "agency", "2016-08-03", convoy("delivered", on_earliest="2016-08-03"))
+    found = await assessed(client, delivered)
+    assert (found["value"]["planned_for"], found["value"]["supplies"]) == (70000, ["food"])
+    basis = found["assessment"]["basis"]
+    assert (basis["planned_for"], basis["supplies"]) == (more["id"], planned["id"])
+    # A report that stands says it better, and what was withdrawn says nothing.
+    await say(client, "monitor", "2016-08-03", convoy("delivered", planned_for=60000))
+    await post(client, f"/v1/reports/{planned['id']}/retraction", reason="error")
+    found = await assessed(client, delivered)
+    assert (found["value"]["planned_for"], found["value"]["supplies"]) == (60000, None)
 
 
 async def test_later_stage_in_less_direct_words_is_no_repetition(client: httpx.AsyncClient) -> None:
