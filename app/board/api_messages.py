@@ -58,6 +58,7 @@ _MESSAGES = (
     _("must not be 0 if state is %(code)s: for a service of which none works send out_of_service"),
     _("must be as many as known if state is working: for a service of which some fail send partly_working"),
     _("name each supply once"),
+    _("must be empty if the stage is requested: nothing was taken off yet"),
     _("name each user once"),
     _("passable_by must be empty if status is closed"),
     _("no such place: use the slug of a place, such as aleppo-east, or a code with its scheme, such as pcode:SY02"),

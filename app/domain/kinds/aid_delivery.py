@@ -147,8 +147,11 @@ class AidDeliveryKind(Kind[AidDelivery]):
         if value.get("planned_for") is not None:
             found.append(Clause(gettext_noop("planned for %(number)s"), {"number": ("planned_for", value["planned_for"])}))
         for name, message in (("supplies", gettext_noop("with: %(codes)s")), ("removed", gettext_noop("taken off: %(codes)s"))):
+            # Supplies that were taken off did not arrive, unless nothing else was on it: then a part of them may have.
+            taken_off = (value.get("removed") or ()) if name == "supplies" else ()
             if value.get(name) is not None:
-                found.append(Clause(message, codes={"codes": value[name] or ("none_of_these",)}, path=name))
+                codes = [each for each in value[name] if each not in taken_off] or value[name] or ("none_of_these",)
+                found.append(Clause(message, codes={"codes": tuple(codes)}, path=name))
         if value.get("denied_since"):
             found[0] = Clause(gettext_noop("denied since %(day)s"), {"day": ("denied_since", value["denied_since"])})
         return found

@@ -56,6 +56,8 @@ class AidDelivery(Value):
             named = getattr(self, name) or ()
             if len(set(named)) != len(named):
                 raise field_error(name, "name each supply once")
+        if self.stage == "requested" and self.removed:
+            raise field_error("removed", "must be empty if the stage is requested: nothing was taken off yet")
         return self
 
     def range(self) -> tuple[date | None, date | None]:

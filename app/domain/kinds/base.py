@@ -237,7 +237,7 @@ class Kind(ABC, Generic[V]):
         return self.state(value) in self.relief_states
 
     def is_about(self, value: V, subject: str) -> bool:
-        """Tell whether a report may show what became of warnings of another kind of a subject, by what its `filter_field` names."""
+        """Tell whether a report may show the outcome of warnings of another kind, whose `filter_field` names a subject."""
         return True
 
     def is_announced(self, value: V) -> bool:

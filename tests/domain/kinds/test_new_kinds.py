@@ -183,6 +183,12 @@ async def test_later_stage_keeps_what_its_source_said_of_the_operation(client: h
     assert (found["value"]["planned_for"], found["value"]["supplies"]) == (60000, None)
 
 
+@pytest.mark.parametrize(("supplies", "shown"), [(["food", "medical"], ("food",)), (["medical"], ("medical",)), ([], ("none_of_these",))])
+def test_supply_that_was_taken_off_is_not_said_to_come(supplies: list[str], shown: tuple[str, ...]) -> None:
+    clauses = KINDS["aid_delivery"].clauses(convoy("delivered", supplies=supplies, removed=["medical"]))
+    assert [each.codes["codes"] for each in clauses if each.path in ("supplies", "removed")] == [shown, ("medical",)]
+
+
 async def test_later_stage_in_less_direct_words_is_no_repetition(client: httpx.AsyncClient) -> None:
     await say(client, "agency", "2016-09-18", convoy("under_way"))
     attacked = await say(client, "agency", "2016-09-20", convoy("attacked"), via=["outlet"])
@@ -339,7 +345,8 @@ VALUES = {
             "route": st.sampled_from(["north-road", "south-road"]),
             "cause": st.sampled_from(closed_set(AccessConstraint)),
         },
-    ),
+        # Nothing is taken off what is only requested.
+    ).map(lambda value: value | {"removed": []} if value["stage"] == "requested" and value.get("removed") else value),
     "population_movement": st.tuples(
         st.fixed_dictionaries({"movement": st.sampled_from(closed_set(Movement))}, optional={"since": DAYS, "destination": TEXT}), COUNTS
     ).map(lambda two: two[0] | dict(zip(("people_low", "people", "people_high"), two[1], strict=False))),
@@ -450,6 +457,7 @@ async def test_report_without_a_label_gets_the_one_of_its_value(client: httpx.As
         (convoy("under_way", on_latest="2016-12-23"), "/value/on_latest", "must not be after the day of the statement, 2016-12-22"),
         (convoy("planned", on_earliest="2016-12-25", on_latest="2016-12-24"), "/value/on_earliest", "must not be after on_latest"),
         (convoy("planned", supplies=["food", "food"]), "/value/supplies", "name each supply once"),
+        (convoy("requested", removed=["food"]), "/value/removed", "must be empty if the stage is requested"),
         (convoy("planned", route="no-road"), "/value/route", "no such route"),
         (convoy("planned", "Convoy 7"), "/value/operation", "use a-z, 0-9 and -"),
         ({"operation": "convoy-7", "cause": "hostilities"}, "/value/stage", "required"),
