@@ -219,8 +219,11 @@ def _part(kind: Kind[Any], part: _AssessedPart) -> Part[Any]:
     """Return what a kind combines."""
     if (leading := part.leading) is None or not kind.reads_all:
         return Part(part.pool, leading, part.agreement)
-    first = next((each for each in part.reports.history if each.sound == leading.sound and (each.sound or not each.claims_relief)), leading)
-    return Part(part.pool, leading, part.agreement, first, part.reports.began.get((leading.sound, kind.state(leading.value)), leading))
+    alike = [each for each in part.reports.history if each.sound == leading.sound and (each.sound or not each.claims_relief)]
+    sources = {each.source for each in part.pool}
+    earlier = [each for each in reversed(alike) if each.source in sources]
+    began = part.reports.began.get((leading.sound, kind.state(leading.value)), leading)
+    return Part(part.pool, leading, part.agreement, next(iter(alike), leading), began, earlier)
 
 
 def _listed(

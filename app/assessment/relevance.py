@@ -93,6 +93,7 @@ def is_replaced(kind: Kind[Any], endless: Statement, loaded: Sequence[Statement]
         and not _ended(each, MAX_LEVEL)
         and not kind.is_announced(each.value)
         and (kind.is_endless(each.value) or kind.claims_relief(each.value))
+        and not kind.leaves_standing(each.value, endless.value)
     ]
     if not later:
         return False

@@ -76,7 +76,9 @@ async def record_outcome(
     """
     appender = await open_appender(session)
     projections = table_of(IndicatorProjection).c
-    stored = select(projections.kind, projections.place_id, projections.min_clearance).where(projections.indicator_id == indicator_id)
+    stored = select(projections.kind, projections.place_id, projections.min_clearance, projections.filter_key).where(
+        projections.indicator_id == indicator_id
+    )
     row = (await session.execute(stored.order_by(projections.min_clearance).limit(1))).one_or_none()
     if row is None or row.min_clearance > caller.level:
         raise not_found("indicator")
@@ -123,7 +125,10 @@ async def _unfit_evidence(
     if evidence.kind not in {kind.name, *kind.evidence_kinds}:
         return f"this report is of the kind {evidence.kind}: send one of the kind {' or '.join(sorted({kind.name, *kind.evidence_kinds}))}"
     own_kind = KINDS[evidence.kind]
-    if outcome == "materialised" and own_kind.claims_relief(own_kind.value_model.model_validate(evidence.value)):
+    value = own_kind.value_model.model_validate(evidence.value)
+    if evidence.kind != kind.name and not own_kind.is_about(value, row.filter_key):
+        return f"this report names other supplies than {row.filter_key}: send one of a delivery that names it, or names none"
+    if outcome == "materialised" and own_kind.claims_relief(value):
         return "this report says that all is well, not that the warning came true: send one that shows it, or another outcome"
     if evidence.indicator_id != indicator or not kind.warns(kind.value_model.model_validate(evidence.value)):
         return None

@@ -182,13 +182,13 @@ def _days(kind: Kind[Any], statement: Statement) -> tuple[date, date] | None:
 
 
 def _relieved(said: Said, of_place: Sequence[Said], earlier: Statement, later: Statement) -> bool:
-    own_place = said.document["place"]["slug"]
+    own_place, subject = said.document["place"]["slug"], getattr(later.value, said.kind.filter_field)
     for each in of_place:
         if each is not said and not (each.document["place"]["slug"] == own_place and each.kind.name in said.kind.evidence_kinds):
             continue
         by_id = {one.id: one for one in each.statements}
         for one in each.own():
-            sound = is_sound(one, is_party(one, origin_of(one, by_id)))
-            if sound and each.kind.claims_relief(one.value) and earlier.local_day <= one.local_day <= later.local_day:
+            counts = is_sound(one, is_party(one, origin_of(one, by_id))) and (each is said or each.kind.is_about(one.value, subject))
+            if counts and each.kind.claims_relief(one.value) and earlier.local_day <= one.local_day <= later.local_day:
                 return True
     return False

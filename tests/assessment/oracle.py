@@ -51,7 +51,12 @@ class Oracle(Rules):
             return service_figures(self.preferred, reports) | {"since": day and day.isoformat()}
         alike = [each for each in self.heard if self.preferred and self.is_sound(each) == self.is_sound(self.preferred)]
         followed = [self.time(each).day for each in alike if self.is_sound(each) or state_of(each) not in RELIEF_WORDS]
-        return delivery_figures(self.preferred, reports, day) | {"followed_since": min(followed).isoformat() if followed else None}
+        sources = {each["source"] for each in reports}
+        before = [each for each in alike if each["source"] in sources and (self.is_sound(each) or state_of(each) not in RELIEF_WORDS)]
+        earlier = self.chronological(before)[::-1]
+        return delivery_figures(self.preferred, reports, earlier, day, self.zone) | {
+            "followed_since": min(followed).isoformat() if followed else None
+        }
 
     def began(self) -> Report | None:
         """Return the first report since which one that stands has always said the state that leads, assessing all over after each."""

@@ -76,6 +76,16 @@ def differ_otherwise(one: Report, other: Report, zone: tzinfo) -> bool:
     return below(_widened(last), _widened(first))
 
 
+def leaves_standing(later: Report, earlier: Report) -> bool:
+    """Tell whether a later report of a source leaves its earlier one: what arrived stays so whatever is planned.
+
+    Those who moved do not become fewer, so that a lower count may be of another movement, unless both name the day it began.
+    """
+    if earlier["kind"] == "population_movement":
+        return said(later, "since") is None and below(_widened(later), _widened(earlier))
+    return earlier["kind"] == "aid_delivery" and state_of(earlier) in ARRIVED and state_of(later) not in ARRIVED + FAILED
+
+
 def says_worse(one: Report, other: Report) -> bool:
     """Tell whether less direct words on the same are no repetition, though neither contradicts: a failed end, or more who moved."""
     if one["kind"] == "aid_delivery":
@@ -92,8 +102,13 @@ def _first_said(reports: list[Report], name: str) -> Any:
     return next((found for each in reports if (found := each["value"].get(name)) is not None), None)
 
 
-def delivery_figures(preferred: Report | None, reports: list[Report], began: date | None) -> dict[str, Any]:
-    """Return the value of a delivery from the reports that count, best first, and the day since which its stage has been said."""
+def delivery_figures(
+    preferred: Report | None, reports: list[Report], earlier: list[Report], began: date | None, zone: tzinfo
+) -> dict[str, Any]:
+    """Return the value of a delivery from the reports that count, best first, and the day since which its stage has been said.
+
+    `earlier` are all that their sources said, newest first.
+    """
     names = ("planned_for", "supplies", "removed", "route", "cause", "on_earliest", "on_latest", "last_delivery", "denied_since", "stage")
     if preferred is None:
         return dict.fromkeys(names)
@@ -102,8 +117,12 @@ def delivery_figures(preferred: Report | None, reports: list[Report], began: dat
     days = Days(max(firsts, default=None), min(lasts, default=None))
     if days.first and days.last and days.first > days.last:
         days = days_of(same[0])
-    found = {name: _first_said(reports, name) for name in names[:4]} | {"cause": _first_said(same, "cause")}
+    found = {name: _first_said([*reports, *earlier], name) for name in names[:4]} | {"cause": _first_said(same, "cause")}
     last = (days.last or days.first or began) if state_of(preferred) in ARRIVED else None
+    told = next((each for each in same if days.last and days_of(each).last == days.last), None)
+    # An open end is that of the statement, and the same delivery told once more was no later one.
+    if last and told and began and time_of(told, zone).day == last > began >= (days.first or last):
+        last = began
     named = [day for first, last in map(days_of, same) if (day := first or last)]
     denied = min([*named, *([began] if began else [])]) if state_of(preferred) == "denied" else None
     dates = {"on_earliest": days.first, "on_latest": days.last, "last_delivery": last, "denied_since": denied}

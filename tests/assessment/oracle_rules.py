@@ -32,7 +32,7 @@ from tests.assessment.oracle_kinds import (
     supply_range,
     time_of,
 )
-from tests.assessment.oracle_new_kinds import NEW_KINDS, SERVICE_STATES, STAGES, differ_otherwise, says_worse
+from tests.assessment.oracle_new_kinds import NEW_KINDS, SERVICE_STATES, STAGES, differ_otherwise, leaves_standing, says_worse
 
 WORST_FIRST = {
     "supply_runout": SUPPLY_STATES,
@@ -272,6 +272,8 @@ class Rules:
 
     def _replaces(self, later: Report, earlier: Report, part: str, standing: Parts) -> bool:
         if not self.is_sound(later) and self.is_relief(later, part, standing):
+            return False
+        if leaves_standing(later, earlier):
             return False
         return not (is_undated_low(later, self.zone) and is_dated_warning(earlier, self.zone))
 

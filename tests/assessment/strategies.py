@@ -89,6 +89,7 @@ AID = _some(
     _one("on_earliest", None, None, None, "2016-06-20", "2016-06-30"),
     _one("planned_for", None, 4000, 5000),
     _one("removed", None, None, [], ["medical"]),
+    _one("supplies", None, None, ["food"]),
 )
 MOVEMENT = _some(
     _one("movement", "evacuated", "fled"),

@@ -112,10 +112,13 @@ WRONG: list[tuple[str, dict[str, str]]] = [
     ("route_closure", {"value.route": "north-road", "value.status": "closed", "value.since": "2016-08-20"}),
     ("aid_delivery", {"value.operation": "A b", "value.stage": "delivered", "value.on": "2016-08-20"}),
     ("aid_delivery", {"value.operation": "a", "value.stage": "delivered", "value.on": "2016-08-20"}),
+    ("aid_delivery", {"value.operation": "a", "value.stage": "requested", "value.removed": "food"}),
     ("population_movement", {"value.movement": "fled", "value.since": "2016-08-20", "value.people": "5"}),
     ("population_movement", {"value.movement": "fled", "value.since": "2016-07-20", "value.until": "2016-07-10", "value.people": "5"}),
     ("service_status", {"value.service": "water", "value.state": "working", "value.working": "0"}),
     ("service_status", {"value.service": "water", "value.state": "out_of_service", "value.working": "2"}),
+    ("service_status", {"value.service": "water", "value.state": "partly_working", "value.working": "0"}),
+    ("service_status", {"value.service": "water", "value.state": "working", "value.working": "2", "value.known": "8"}),
     ("service_status", {"value.service": "water", "value.state": "partly_working", "value.working": "9", "value.known": "8"}),
 ]
 RECORDS: list[tuple[str, dict[str, str]]] = [

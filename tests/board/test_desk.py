@@ -653,6 +653,10 @@ async def test_evidence_and_warnings_name_each_other_by_one_rule(desk: httpx.Asy
         "other supply": (report("supply_runout", {"supply": "fuel", "state": "ran_out"} | NO_DAYS, stated_at="2016-08-12"), False),
         "warns again": (report("supply_runout", stated_at="2016-08-12"), False),
         "delivered": (report("aid_delivery", delivered, stated_at="2016-08-12"), True),
+        "something else delivered": (
+            report("aid_delivery", delivered | {"operation": "convoy-5", "supplies": ["fuel"]}, stated_at="2016-08-12"),
+            False,
+        ),
         "delivered before": (report("aid_delivery", delivered | {"operation": "convoy-6"}, stated_at="2016-07-20"), False),
     }
     made = {name: (await post(client, **body))["id"] for name, (body, _) in fits.items()}

@@ -88,7 +88,14 @@ async def test_runout_moved_later_without_delivery_is_flagged(client: httpx.Asyn
     resupply = {"source": "army", "stated_at": "2016-08-01", "value": {"state": "resupplied"}}
     await warn(client, "food", None, **resupply)
     assert len(await checks(client)) == 1, "a party's claim is no delivery"
+    await post(client, **report("aid_delivery", {"stage": "delivered", "supplies": ["shelter"]}, stated_at="2016-08-01"))
+    assert len(await checks(client)) == 1, "a delivery of something else is none"
     await warn(client, "food", None, **resupply | {"source": "monitor"})
+    assert await checks(client) == []
+    await warn(client, "fuel", "2016-08-05", "2016-08-08")
+    await warn(client, "fuel", "2016-08-12", "2016-08-20", stated_at="2016-08-03")
+    assert len(await checks(client)) == 1
+    await post(client, **report("aid_delivery", {"operation": "b", "stage": "delivered", "supplies": ["basic"]}, stated_at="2016-08-01"))
     assert await checks(client) == []
 
 

@@ -9,7 +9,7 @@ from app.access.principal import Scope
 from app.domain.tlp import Label
 from tests.situations.helpers import due_warnings, set_outcome, track_record, warn, warning_of
 from tests.support.factories import SEEDED, Reference, post, post_all, report
-from tests.support.fixtures import MakeClient, mostly_sqlite
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 
 async def test_warnings_are_sorted_by_due_date_and_end_with_an_outcome(client: httpx.AsyncClient, reference: Reference) -> None:
@@ -133,6 +133,29 @@ async def test_outcome_is_valid_until_a_later_report_is_preferred(client: httpx.
     assert await outcome() == "pending"
     change = (await client.get("/v1/changes")).json()["items"][SEEDED + 2]
     assert (change["type"], change["detail"], change["reason"]) == ("outcome", {"outcome": "averted"}, "it was seen")
+
+
+@sqlite_only
+async def test_delivery_of_other_supplies_shows_no_outcome(client: httpx.AsyncClient, reference: Reference) -> None:
+    warning = await warn(client, "food", "2016-08-12")
+    path = f"/v1/indicators/{warning['indicator']}/outcome"
+    deliveries = [
+        ({"supplies": ["water"]}, 422),
+        ({"supplies": []}, 422),
+        ({"removed": ["food"]}, 422),
+        ({"supplies": ["water", "food"]}, 201),
+        ({"supplies": ["basic"]}, 201),
+        ({}, 201),
+    ]
+    for at, (what, status) in enumerate(deliveries):
+        value = {"operation": f"convoy-{at}", "stage": "delivered"} | what
+        seen = await post(client, **report("aid_delivery", value, stated_at="2016-08-10"))
+        answer = await client.post(path, json={"outcome": "averted", "reason": "a convoy", "report": seen["id"]})
+        assert answer.status_code == status, what
+        if status == 422:
+            assert [(each["pointer"], "other supplies than food" in each["detail"]) for each in answer.json()["errors"]] == [
+                ("/report", True)
+            ]
 
 
 @mostly_sqlite

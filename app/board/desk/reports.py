@@ -72,7 +72,9 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
 
 def _may_show(report: Any, warning: Any) -> bool:
     """Tell whether a statement at the place of a warning, not before it, shows its outcome: by its kind, or as more than a warning."""
-    is_other_kind = report["kind"] in KINDS[warning["kind"]].evidence_kinds
+    kind, own_kind = KINDS[warning["kind"]], KINDS[report["kind"]]
+    value = own_kind.value_model.model_validate(report["value"])
+    is_other_kind = own_kind.name in kind.evidence_kinds and own_kind.is_about(value, warning["value"][kind.filter_field])
     is_fact = report["indicator"] == warning["indicator"] and not _warns(report)
     return (is_other_kind or is_fact) and report["stated_at"][:DATE_LENGTH] >= warning["stated_at"][:DATE_LENGTH]
 

@@ -4,91 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from math import inf
 from operator import attrgetter
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-from pydantic import BaseModel, Field, model_validator
-from typing_extensions import TypeAliasType
-
+from app.domain.kinds.aid_values import ARRIVED, FAILED, HAPPENED, AidDelivery, AidDeliveryReading
 from app.domain.kinds.base import ANY_SEVERITY, Kind, Severity
 from app.domain.kinds.combining import Combined, Part, StatedValue, basis_of, common_range, disjoint
 from app.domain.kinds.showing import Clause, Risk, StatePlot, gettext_noop
-from app.domain.kinds.values import AccessConstraint, Day, People, SupplyType, Value, field_error
+from app.domain.kinds.values import field_error
 from app.domain.tlp import Label, strictest
 
-DeliveryStage = TypeAliasType(
-    "DeliveryStage",
-    Literal[
-        "requested", "approved", "planned", "under_way", "denied", "cancelled", "turned_back", "attacked", "partly_delivered", "delivered"
-    ],
-)
-_ARRIVED = frozenset({"partly_delivered", "delivered"})
-_FAILED = frozenset({"attacked", "turned_back", "denied", "cancelled"})
-# Stages that have happened when they are reported; other days may lie ahead.
-_HAPPENED = _ARRIVED | {"attacked", "turned_back"}
 # Days without a delivery after which people are held.
 MAX_DAYS_WITHOUT_DELIVERY = 60
-
-
-class AidDelivery(Value):
-    """How far one operation to deliver aid has come."""
-
-    operation: Annotated[
-        str,
-        Field(
-            pattern=r"^[a-z0-9-]{1,64}$",
-            description="Slug of the operation, chosen by reporters, such as `un-convoy-2016-07`: a-z, 0-9 and -, at most 64 characters. "
-            "Reports with the same slug are about the same operation.",
-        ),
-    ]
-    stage: DeliveryStage = Field(description="How far the operation has come. The last six are ends.")
-    on_earliest: Day | None = Field(default=None, description="First day on which it happened, or is to happen.")
-    on_latest: Day | None = Field(default=None, description="Last day on which it happened, or is to happen.")
-    planned_for: People | None = Field(default=None, description="Number of persons that the aid is for.")
-    supplies: tuple[SupplyType, ...] | None = Field(default=None, description="What is delivered; null if not said.")
-    removed: tuple[SupplyType, ...] | None = Field(
-        default=None, description="What was taken off the convoy; null if not said, `[]` if the source says that nothing was."
-    )
-    route: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] | None = Field(default=None, description="Slug of the route that it takes.")
-    cause: AccessConstraint | None = Field(
-        default=None, description="Type of access constraint that stopped, delayed or reduced it, by OCHA's framework."
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.on_earliest and self.on_latest and self.on_earliest > self.on_latest:
-            raise field_error("on_earliest", "on_earliest must not be after on_latest")
-        for name in ("supplies", "removed"):
-            named = getattr(self, name) or ()
-            if len(set(named)) != len(named):
-                raise field_error(name, "name each supply once")
-        return self
-
-    def range(self) -> tuple[date | None, date | None]:
-        """Return the first and last day on which it happened, or is to happen; None is an open end."""
-        return self.on_earliest, self.on_latest
-
-
-class AidDeliveryReading(BaseModel):
-    """How far one operation to deliver aid has come, assessed; null where no report leads."""
-
-    operation: str = Field(description="Slug of the operation.")
-    stage: DeliveryStage | None = Field(
-        description="The worst end that stands; without an end that failed, how far it has come; null if a delivery is only claimed."
-    )
-    on_earliest: Day | None = Field(
-        description="First day on which the reports of this stage agree, else that of the preferred one; null if not known."
-    )
-    on_latest: Day | None = Field(description="Last day by the same reports; null if not known.")
-    planned_for: int | None = Field(description="Number of persons that the aid is for; null if no report says.")
-    supplies: tuple[SupplyType, ...] | None = Field(description="What is delivered; null if no report says.")
-    removed: tuple[SupplyType, ...] | None = Field(description="What was taken off the convoy; null if no report says.")
-    route: str | None = Field(description="Slug of the route; null if no report says.")
-    cause: AccessConstraint | None = Field(description="Type of access constraint, by the reports of this stage; null if none names one.")
-    last_delivery: Day | None = Field(
-        description="Last day of the delivery, else that of the first report that has said since that it arrived; null if none did."
-    )
-    denied_since: Day | None = Field(description="First day on which a report that stands says `denied`; null unless that leads.")
-    followed_since: Day | None = Field(description="Day of the first report on the operation; null if none leads.")
 
 
 class AidDeliveryKind(Kind[AidDelivery]):
@@ -108,7 +34,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
         *("attacked", "turned_back", "denied", "cancelled"),
         *("partly_delivered", "delivered", "under_way", "planned", "approved", "requested"),
     )
-    relief_states = _ARRIVED
+    relief_states = ARRIVED
     reads_all = True
     report_fields = frozenset({"followed_since"})
     summary_fields = (
@@ -144,9 +70,9 @@ class AidDeliveryKind(Kind[AidDelivery]):
             *("cancelled", "denied", "turned_back", "attacked"),
         ),
         tones={
-            **dict.fromkeys(_ARRIVED, "open"),
+            **dict.fromkeys(ARRIVED, "open"),
             **dict.fromkeys(("requested", "approved", "planned", "under_way"), "restricted"),
-            **dict.fromkeys(_FAILED, "closed"),
+            **dict.fromkeys(FAILED, "closed"),
         },
         days=("on_earliest", "on_latest"),
     )
@@ -194,13 +120,17 @@ class AidDeliveryKind(Kind[AidDelivery]):
     example = {"operation": "un-convoy-2016-07", "stage": "delivered", "on_earliest": "2016-07-01", "on_latest": "2016-07-10"}
 
     def resolve(self, value: AidDelivery, stated_on: date) -> AidDelivery:
-        """Check that what has happened did so by the day of the statement; what is under way has begun."""
+        """Return it with the day of the statement as the last day of an end without one; check that no end is later.
+
+        What is under way has begun.
+        """
         began, ended = value.on_earliest or value.on_latest, value.on_latest or value.on_earliest
-        for day, stages in ((began, _HAPPENED | {"under_way"}), (ended, _HAPPENED)):
+        for day, stages in ((began, HAPPENED | {"under_way"}), (ended, HAPPENED)):
             if day is not None and day > stated_on and value.stage in stages:
                 at = "on_earliest" if day == value.on_earliest else "on_latest"
                 raise field_error(at, f"must not be after the day of the statement, {stated_on}, because the stage is {value.stage}")
-        return value
+        is_open = value.stage in HAPPENED and value.on_earliest is not None and value.on_latest is None
+        return value.model_copy(update={"on_latest": stated_on}) if is_open else value
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Sort by the last delivery, the newest first, then what did not arrive by operation."""
@@ -217,8 +147,11 @@ class AidDeliveryKind(Kind[AidDelivery]):
         if value.get("planned_for") is not None:
             found.append(Clause(gettext_noop("planned for %(number)s"), {"number": ("planned_for", value["planned_for"])}))
         for name, message in (("supplies", gettext_noop("with: %(codes)s")), ("removed", gettext_noop("taken off: %(codes)s"))):
+            # Supplies that were taken off did not arrive, unless nothing else was on it: then a part of them may have.
+            taken_off = (value.get("removed") or ()) if name == "supplies" else ()
             if value.get(name) is not None:
-                found.append(Clause(message, codes={"codes": value[name] or ("none_of_these",)}, path=name))
+                codes = [each for each in value[name] if each not in taken_off] or value[name] or ("none_of_these",)
+                found.append(Clause(message, codes={"codes": tuple(codes)}, path=name))
         if value.get("denied_since"):
             found[0] = Clause(gettext_noop("denied since %(day)s"), {"day": ("denied_since", value["denied_since"])})
         return found
@@ -244,22 +177,32 @@ class AidDeliveryKind(Kind[AidDelivery]):
     def default_label(self, value: AidDelivery, source_type: str, usual: Label) -> Label:
         """Label an operation that has not ended at least `amber_strict`, because such a report shows where a convoy will be."""
         label = super().default_label(value, source_type, usual)
-        return label if value.stage in _ARRIVED | _FAILED else strictest(label, Label.AMBER_STRICT)
+        return label if value.stage in ARRIVED | FAILED else strictest(label, Label.AMBER_STRICT)
+
+    def is_about(self, value: AidDelivery, subject: str) -> bool:
+        """Tell whether it brings a supply, or does not say what it brings; `basic` is a word for any."""
+        if value.supplies is None:
+            return subject not in (value.removed or ())
+        return bool(value.supplies) and (subject == "basic" or not {subject, "basic"}.isdisjoint(value.supplies))
 
     def severity(self, value: AidDelivery) -> Severity:
         """Return whether it arrived or failed; any other stage contradicts nothing."""
-        if value.stage in _ARRIVED:
+        if value.stage in ARRIVED:
             return (0,), (0,)
-        return ((1,), (1,)) if value.stage in _FAILED else ANY_SEVERITY
+        return ((1,), (1,)) if value.stage in FAILED else ANY_SEVERITY
 
     def disputes(self, one: StatedValue[AidDelivery], other: StatedValue[AidDelivery]) -> bool:
         """Tell whether two reports give other days for one stage, or for two ends."""
         stages = {one.value.stage, other.value.stage}
-        return (len(stages) == 1 or stages <= _ARRIVED | _FAILED) and disjoint(one.value.range(), other.value.range())
+        return (len(stages) == 1 or stages <= ARRIVED | FAILED) and disjoint(one.value.range(), other.value.range())
+
+    def leaves_standing(self, later: AidDelivery, earlier: AidDelivery) -> bool:
+        """Tell whether a source that said that aid arrived names a stage before any end, such as the plan of a next convoy."""
+        return earlier.stage in ARRIVED and later.stage not in ARRIVED | FAILED
 
     def repeated_severity(self, value: AidDelivery, severity: Severity) -> Severity:
         """Return that an end that failed is worse than any other stage: in the words of an outlet, too, it must not be missed."""
-        return super().severity(value) if value.stage in _FAILED else ((-inf,), (-inf,))
+        return super().severity(value) if value.stage in FAILED else ((-inf,), (-inf,))
 
     def combine(self, part: Part[AidDelivery]) -> Combined:
         """Return the stage that leads, with its days, and what the other reports add."""
@@ -271,17 +214,21 @@ class AidDeliveryKind(Kind[AidDelivery]):
         def first(name: str, among: Sequence[StatedValue[AidDelivery]]) -> Any:
             return next((said for each in among if (said := getattr(each.value, name)) is not None), None)
 
-        said = {name: first(name, reports) for name in ("planned_for", "supplies", "removed", "route")} | {"cause": first("cause", same)}
+        # A source need not repeat what it said at an earlier stage.
+        told = [*reports, *part.earlier]
+        said = {name: first(name, told) for name in ("planned_for", "supplies", "removed", "route")} | {"cause": first("cause", same)}
         found = said | {"on_earliest": earliest, "on_latest": latest}
-        basis = basis_of(reports, {name: (figure, attrgetter(name)) for name, figure in said.items()})
+        basis = basis_of(told, {name: (figure, attrgetter(name)) for name, figure in said.items()})
         basis |= basis_of(same, {name: (found[name], attrgetter(name)) for name in ("on_earliest", "on_latest", "cause")})
         followed = part.first or preferred
         days: dict[str, tuple[StatedValue[AidDelivery], date]] = {"followed_since": (followed, followed.day)}
-        if preferred.value.stage in _ARRIVED:
+        if preferred.value.stage in ARRIVED:
             # The same delivery told once more was no later one.
             began = part.began or preferred
-            by = basis.get("on_latest") or basis.get("on_earliest")
-            days["last_delivery"] = (by or began), (latest or earliest or began.day)
+            by = basis.get("on_latest") or basis.get("on_earliest") or began
+            last = latest or earliest or began.day
+            is_told_again = last == by.day and (earliest or last) <= began.day < last
+            days["last_delivery"] = (began, began.day) if is_told_again else (by, last)
         if preferred.value.stage == "denied":
             first_denied = min([part.began or preferred, *same], key=_first_day)
             days["denied_since"] = first_denied, _first_day(first_denied)

@@ -50,8 +50,8 @@ class Kind(ABC, Generic[V]):
     `relief_states` are those that say that all is well, which takes two voices. A report overtakes another that is at least
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
     an indicator share, `filter_field` among them or not. Reports of a kind that `is_lasting` pass no horizon and never become stale.
-    With `compares_days`, `disputes` looks at the days of reports, too. A kind that `reads_all` tells since when something is so, which
-    reports of any age may say. `report_fields` are fields of an assessed value that are about its
+    With `compares_days`, `disputes` looks at the days of reports, too. A kind that `reads_all` tells since when something is so, or
+    keeps several reports of a source, of any age. `report_fields` are fields of an assessed value that are about its
     reports themselves: a judgement, which is no report, leaves them unchanged.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
     `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). `outdates` is the group whose
@@ -240,6 +240,10 @@ class Kind(ABC, Generic[V]):
     def claims_relief(self, value: V) -> bool:
         """Tell whether a report says that all is well, whatever others say."""
         return self.state(value) in self.relief_states
+
+    def is_about(self, value: V, subject: str) -> bool:
+        """Tell whether a report may show the outcome of warnings of another kind, whose `filter_field` names a subject."""
+        return True
 
     def is_announced(self, value: V) -> bool:
         """Tell whether a report only announces what may come."""

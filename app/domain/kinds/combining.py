@@ -21,7 +21,8 @@ class Part(Generic[V]):
     """One part of a subject: the reports that give its value, best first, the one that leads, and their agreement.
 
     Without a leading report, `standing` is empty; without any report, `agreement` is None, too. `first` is the oldest report on it that
-    is as sound as these, `began` the first of those that have said the state that leads ever since.
+    is as sound as these, `began` the first of those that have said the state that leads ever since, and `earlier` what their sources said
+    before, as sound as these, newest first.
     """
 
     standing: Sequence[StatedValue[V]] = ()
@@ -29,6 +30,7 @@ class Part(Generic[V]):
     agreement: Agreement | None = None
     first: StatedValue[V] | None = None
     began: StatedValue[V] | None = None
+    earlier: Sequence[StatedValue[V]] = ()
 
     def in_order(self) -> list[StatedValue[V]]:
         """Return the report that leads, then the others."""

@@ -21,7 +21,8 @@ class PopulationMovement(Value):
 
     movement: Movement = Field(description="How they moved.")
     since: Day | None = Field(
-        default=None, description="Day on which the movement began. Reports with the same movement and day are about the same one."
+        default=None,
+        description="Day on which the movement began. Reports with the same movement and day, or without any, are about the same one.",
     )
     until: Day | None = Field(
         default=None, description="Day up to which people were counted; without it, the figure is as of the statement."
@@ -72,6 +73,7 @@ class PopulationMovementKind(Kind[PopulationMovement]):
     horizon_days = 60
     is_lasting = True
     compares_days = True
+    reads_all = True
     filter_field = "movement"
     subject_fields = ("since",)
     range_fields = frozenset({"people_low", "people_high"})
@@ -142,6 +144,11 @@ class PopulationMovementKind(Kind[PopulationMovement]):
     def confirms(self, one: StatedValue[PopulationMovement], other: StatedValue[PopulationMovement]) -> bool:
         """Tell whether two counts meet; a later one above an earlier one contradicts it as little as it confirms it."""
         return not disjoint(widened(one.value.range()), widened(other.value.range()))
+
+    def leaves_standing(self, later: PopulationMovement, earlier: PopulationMovement) -> bool:
+        """Tell whether a later count is lower though none names the day of the beginning: it may be of another movement."""
+        low, high = widened(earlier.range())[0], widened(later.range())[1]
+        return later.since is None and low is not None and high is not None and low > high
 
     def repeated_severity(self, value: PopulationMovement, severity: Severity) -> Severity:
         """Return the figure: a higher count of those who moved so far is news, in the words of an outlet, too."""

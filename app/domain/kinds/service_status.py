@@ -42,8 +42,12 @@ class ServiceStatus(Value):
             raise field_error("working", "working must not exceed known")
         if self.state == "out_of_service" and self.working:
             raise field_error("working", "must be 0 if state is out_of_service: for a service of which some works send partly_working")
-        if self.state == "working" and self.working == 0:
-            raise field_error("working", "must not be 0 if state is working: for a service of which none works send out_of_service")
+        if self.state != "out_of_service" and self.working == 0:
+            raise field_error("working", f"must not be 0 if state is {self.state}: for a service of which none works send out_of_service")
+        if self.state == "working" and None not in (self.working, self.known) and self.working != self.known:
+            raise field_error(
+                "working", "must be as many as known if state is working: for a service of which some fail send partly_working"
+            )
         return self
 
 

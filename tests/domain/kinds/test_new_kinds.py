@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.aid_delivery import DeliveryStage
+from app.domain.kinds.aid_values import DeliveryStage
 from app.domain.kinds.population_movement import Movement
 from app.domain.kinds.service_status import Service, ServiceState
 from app.domain.kinds.values import AccessConstraint, closed_set
@@ -114,6 +114,79 @@ async def test_days_without_any_delivery_count_from_the_first_report(client: htt
     await say(client, "agency", "2016-07-01", convoy("requested", "convoy-1"))
     await say(client, "agency", "2016-08-20", convoy("denied", "convoy-2"))
     assert [reasons(await situation(client, day)) for day in ("2016-08-29", "2016-08-30")] == [[], [("no_delivery", "2016-07-01")]]
+
+
+async def test_plan_after_a_delivery_in_one_operation_leaves_the_delivery(client: httpx.AsyncClient) -> None:
+    planned = await say(client, "agency", "2016-08-01", convoy("planned", planned_for=5000))
+    delivered = await say(client, "agency", "2016-08-10", convoy("delivered", on_earliest="2016-08-10", on_latest="2016-08-10"))
+    again = await say(client, "agency", "2016-09-20", convoy("planned", on_earliest="2016-10-01"))
+    found = await assessed(client, planned)
+    assert (found["value"]["stage"], found["value"]["last_delivery"]) == ("delivered", "2016-08-10")
+    assert found["relations"] == {planned["id"]: "replaced_by_later", delivered["id"]: "preferred", again["id"]: "supports"}
+    assert [reasons(await situation(client, day)) for day in ("2016-10-08", "2016-10-09")] == [[], [("no_delivery", "2016-08-10")]]
+    # Another end of the source replaces it.
+    await say(client, "agency", "2016-10-02", convoy("attacked"))
+    assert (await assessed(client, planned))["value"]["last_delivery"] is None
+
+
+async def test_lower_count_without_a_first_day_replaces_no_count(client: httpx.AsyncClient) -> None:
+    summer, ten, more, winter = [
+        await say(client, source, day, {"movement": "evacuated", "people": figure})
+        for source, day, figure in (
+            *(("agency", "2016-08-03", 35000), ("agency", "2016-08-04", 35400), ("agency", "2016-08-05", 40000)),
+            ("agency", "2016-12-20", 400),
+        )
+    ]
+    other = await say(client, "envoy", "2016-12-21", {"movement": "evacuated", "people": 400})
+    found = await assessed(client, winter)
+    assert [found["value"][name] for name in ("people", "people_low", "people_high")] == [400, 400, 40000]
+    assert (found["agreement"], found["relations"]) == (
+        "contested",
+        {
+            **dict.fromkeys((summer["id"], ten["id"]), "replaced_by_later"),
+            more["id"]: "contradicts",
+            winter["id"]: "supports",
+            other["id"]: "preferred",
+        },
+    )
+    # Of one movement, the source corrects itself.
+    await say(client, "agency", "2016-12-20", evacuated(35000))
+    lower = await say(client, "agency", "2016-12-21", evacuated(400))
+    assert (await assessed(client, lower))["agreement"] == "single"
+
+
+async def test_end_with_a_first_day_alone_is_not_after_its_statement(client: httpx.AsyncClient) -> None:
+    back = await say(client, "agency", "2016-08-05", convoy("turned_back", on_earliest="2016-08-03"))
+    assert [back["value"][name] for name in ("on_earliest", "on_latest")] == ["2016-08-03", "2016-08-05"]
+    for stage in ("denied", "under_way"):
+        sent = await say(client, "agency", "2016-08-05", convoy(stage, "convoy-8", on_earliest="2016-08-03"))
+        assert sent["value"]["on_latest"] is None
+    first = await say(client, "agency", "2016-08-05", convoy("delivered", "convoy-9", on_earliest="2016-08-03"))
+    await say(client, "agency", "2016-09-20", convoy("delivered", "convoy-9", on_earliest="2016-08-03"))
+    assert (await assessed(client, first))["value"]["last_delivery"] == "2016-08-05"
+    await say(client, "agency", "2016-09-21", convoy("delivered", "convoy-9", on_earliest="2016-09-19"))
+    assert (await assessed(client, first))["value"]["last_delivery"] == "2016-09-21"
+
+
+async def test_later_stage_keeps_what_its_source_said_of_the_operation(client: httpx.AsyncClient) -> None:
+    planned = await say(client, "agency", "2016-08-01", convoy("planned", planned_for=80000, supplies=["food"]))
+    more = await say(client, "agency", "2016-08-02", convoy("under_way", planned_for=70000))
+    delivered = await say(client, "agency", "2016-08-03", convoy("delivered", on_earliest="2016-08-03"))
+    found = await assessed(client, delivered)
+    assert (found["value"]["planned_for"], found["value"]["supplies"]) == (70000, ["food"])
+    basis = found["assessment"]["basis"]
+    assert (basis["planned_for"], basis["supplies"]) == (more["id"], planned["id"])
+    # A report that stands says it better, and what was withdrawn says nothing.
+    await say(client, "monitor", "2016-08-03", convoy("delivered", planned_for=60000))
+    await post(client, f"/v1/reports/{planned['id']}/retraction", reason="error")
+    found = await assessed(client, delivered)
+    assert (found["value"]["planned_for"], found["value"]["supplies"]) == (60000, None)
+
+
+@pytest.mark.parametrize(("supplies", "shown"), [(["food", "medical"], ("food",)), (["medical"], ("medical",)), ([], ("none_of_these",))])
+def test_supply_that_was_taken_off_is_not_said_to_come(supplies: list[str], shown: tuple[str, ...]) -> None:
+    clauses = KINDS["aid_delivery"].clauses(convoy("delivered", supplies=supplies, removed=["medical"]))
+    assert [each.codes["codes"] for each in clauses if each.path in ("supplies", "removed")] == [shown, ("medical",)]
 
 
 async def test_later_stage_in_less_direct_words_is_no_repetition(client: httpx.AsyncClient) -> None:
@@ -272,7 +345,8 @@ VALUES = {
             "route": st.sampled_from(["north-road", "south-road"]),
             "cause": st.sampled_from(closed_set(AccessConstraint)),
         },
-    ),
+        # Nothing is taken off what is only requested.
+    ).map(lambda value: value | {"removed": []} if value["stage"] == "requested" and value.get("removed") else value),
     "population_movement": st.tuples(
         st.fixed_dictionaries({"movement": st.sampled_from(closed_set(Movement))}, optional={"since": DAYS, "destination": TEXT}), COUNTS
     ).map(lambda two: two[0] | dict(zip(("people_low", "people", "people_high"), two[1], strict=False))),
@@ -383,6 +457,7 @@ async def test_report_without_a_label_gets_the_one_of_its_value(client: httpx.As
         (convoy("under_way", on_latest="2016-12-23"), "/value/on_latest", "must not be after the day of the statement, 2016-12-22"),
         (convoy("planned", on_earliest="2016-12-25", on_latest="2016-12-24"), "/value/on_earliest", "must not be after on_latest"),
         (convoy("planned", supplies=["food", "food"]), "/value/supplies", "name each supply once"),
+        (convoy("requested", removed=["food"]), "/value/removed", "must be empty if the stage is requested"),
         (convoy("planned", route="no-road"), "/value/route", "no such route"),
         (convoy("planned", "Convoy 7"), "/value/operation", "use a-z, 0-9 and -"),
         ({"operation": "convoy-7", "cause": "hostilities"}, "/value/stage", "required"),
@@ -393,6 +468,8 @@ async def test_report_without_a_label_gets_the_one_of_its_value(client: httpx.As
         (service("partly_working", working=9, known=8), "/value/working", "working must not exceed known"),
         (service("out_of_service", working=1), "/value/working", "must be 0 if state is out_of_service"),
         (service("working", working=0), "/value/working", "must not be 0 if state is working"),
+        (service("partly_working", working=0, known=8), "/value/working", "must not be 0 if state is partly_working"),
+        (service("working", working=2, known=8), "/value/working", "must be as many as known if state is working"),
     ],
 )
 async def test_wrong_value_gets_what_would_be_right(client: httpx.AsyncClient, value: dict[str, Any], pointer: str, detail: str) -> None:
