@@ -10,9 +10,10 @@ from typing import Any
 from app.domain.words import grammar
 from app.domain.words.mentions import Template, days
 from app.domain.words.names import Mention, NameIndex
-from app.domain.words.statements import READ, NotClear, Span, Speaker
+from app.domain.words.statements import OVER, READ, NotClear, Span, Speaker
 
 MAX_SENTENCE_CHARACTERS = 1000
+ELSEWHERE = "the text says something else of it in another sentence"
 # Share of the words of an English text that are usual ones; a short one may have none.
 MIN_ENGLISH_SHARE, MIN_WORDS = 0.04, 12
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"\u201d\u2019')\]]{0,3}\s{1,9}(?=[\"\u201c\u2018'(\[]?[A-Z0-9])|\n\s{0,9}?\n|(?<=[\"\u201d])\n")
@@ -131,7 +132,7 @@ def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Re
         _Sentence(text, (start, end), names, earlier, Speaker(publisher, published_on, (start, end), (start, end))).read(own, reading)
     _keep_one(reading)
     if grammar.OLD.search(text.lower()):
-        reading.unclear += [Unclear(each.spans["/provenance/quote"], "the text is old, or an exercise") for each in reading.proposals]
+        reading.unclear += [Unclear(each.spans["/provenance/quote"], OVER) for each in reading.proposals]
         reading.proposals = []
     words = re.findall(r"[^\W\d_]+", text)
     is_english = sum(word.lower() in grammar.USUAL_WORDS for word in words) >= len(words) * MIN_ENGLISH_SHARE
@@ -141,15 +142,13 @@ def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Re
 
 
 def _take_back(sentence: str, reading: Reading, since: int, publisher: str) -> None:
-    """Mark the statements before a sentence, those from a position on, as unclear where it denies them, takes them back or says they are over."""
+    """Mark the statements before a sentence, from a position on, as unclear where it denies them, takes them back or ends them."""
     denied, taken_back = grammar.DENIED.search(sentence), grammar.TAKEN_BACK.search(sentence)
     if not grammar.MEANT.search(sentence) or not (denied or taken_back):
         return
     kept = [each for each in reading.proposals[since:] if not taken_back and each.source != publisher]
     if len(kept) < len(reading.proposals) - since:
-        reading.unclear.append(
-            Unclear(reading.proposals[-1].spans["/provenance/quote"], "a sentence after it denies it or says that it is over")
-        )
+        reading.unclear.append(Unclear(reading.proposals[-1].spans["/provenance/quote"], ELSEWHERE))
         reading.proposals[since:] = kept
 
 
@@ -161,9 +160,7 @@ def _keep_one(reading: Reading) -> None:
         said.setdefault((each.kind, each.place, each.source, each.stated_on, subject), []).append(each)
     reading.proposals = [same[0] for same in said.values() if all(each.value == same[0].value for each in same)]
     differing = [each for same in said.values() if any(each.value != same[0].value for each in same) for each in same]
-    reading.unclear += [
-        Unclear(each.spans["/provenance/quote"], "the text says something else of it in another sentence") for each in differing
-    ]
+    reading.unclear += [Unclear(each.spans["/provenance/quote"], ELSEWHERE) for each in differing]
     reading.unclear.sort(key=lambda each: each.span)
 
 
