@@ -174,6 +174,15 @@ async def test_statement_of_each_other_kind_is_entered_and_shown(
     assert [text for text in shown if not any(text in html.unescape(page) for page in pages)] == []
 
 
+async def test_first_day_is_not_one_exact_day_and_numbers_are_read_as_shown(desk: httpx.AsyncClient) -> None:
+    shared = {name: FOOD[name] for name in ("place", "source", "stated_at")} | {"sensitivity": "clear", "do": "send"}
+    fields = {"operation": "convoy-8", "stage": "planned", "on": "desde el 1 de agosto", "planned_for": "250.000"}
+    answer = await send(desk, "/desk/statements/aid_delivery?lang=es", shared | {f"value.{name}": text for name, text in fields.items()})
+    assert answer.status_code == 303, answer.text
+    value = (await desk.get("/v1/reports")).json()["items"][0]["value"]
+    assert (value["on_earliest"], value["on_latest"], value["planned_for"]) == ("2016-08-01", None, 250_000)
+
+
 async def test_times_are_read_in_the_language_of_the_page(desk: httpx.AsyncClient) -> None:
     for language, typed in (
         ("fr", "dans 10 jours"),

@@ -85,7 +85,7 @@ def _value(each: FormField, texts: list[str], anchor: date, names: Names, locale
         is_flag = text in ("true", "false")
         return {each.name: text == "true" if is_flag else int(text) if each.member == "credibility" else text}
     if each.type == "number":
-        if (whole := number(locale.to_english(text).lower())) is None:
+        if (whole := number(locale.ungrouped(locale.to_english(text)).lower())) is None:
             raise ValueError(UNCLEAR_NUMBER)
         return {each.name: whole}
     if each.type == "days":
@@ -140,6 +140,8 @@ def _days(each: FormField, text: str, typed: str, anchor: date) -> dict[str, Any
     if read is None:
         raise ValueError(UNCLEAR_TIME if ahead else UNCLEAR_DAY)
     first, last = read.pop("first", None), read.pop("last", None)
+    if first == last and "one" not in of and re.match("(?:from|since) ", text, re.IGNORECASE):
+        last = None
     if first is not None and first == last and "one" in of:
         return {f"{prefix}{of['one']}": first.isoformat()}
     roles = {"first": first and first.isoformat(), "last": last and last.isoformat(), "imminence": read.get("imminence")}
