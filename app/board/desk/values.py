@@ -29,6 +29,7 @@ MISSING = gettext_noop("This is needed.")
 UNKNOWN_RECORD = gettext_noop("There is no record with this name: choose one of those offered, or add it.")
 SEVERAL_RECORDS = gettext_noop("Several records have this name. Choose one.")
 NOBODY_OR_OTHERS = gettext_noop("Tick either this or others, not both.")
+WRITE_WHY = gettext_noop("Write why.")
 INCOMPLETE_OUTCOME = gettext_noop("Choose the outcome and the statement that shows it, and write why.")
 
 
