@@ -13,7 +13,7 @@ from babel import Locale
 from babel.dates import format_date, format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_compact_decimal, format_decimal
+from babel.numbers import format_compact_decimal, format_decimal, get_group_symbol
 from babel.support import NullTranslations, Translations
 
 from app.domain.kinds.showing import gettext_noop
@@ -102,13 +102,18 @@ class Localization:
         """Format a number with grouped digits."""
         return format_decimal(value, locale=self._locale)
 
+    def ungrouped(self, text: str) -> str:
+        """Return a typed number without the sign between thousands with which `number` writes it."""
+        sign = re.escape(get_group_symbol(self._locale))
+        return re.sub(r"\D", "", text) if re.fullmatch(rf"\d{{1,3}}(?:{sign}\d{{3}})+", text) else text
+
     def short_number(self, value: float) -> str:
         """Format a number for an axis, such as 250K."""
         return format_compact_decimal(value, locale=self._locale, fraction_digits=1)
 
     def day(self, text: str) -> str:
         """Format the day of an RFC 3339 date or date-time."""
-        return format_date(day_of(text), "d MMM y", locale=self._locale)
+        return self._ordinal(format_date(day_of(text), "d MMM y", locale=self._locale))
 
     def days_between(self, first: str, last: str) -> int:
         """Return the number of days between two RFC 3339 dates or date-times."""
@@ -116,7 +121,11 @@ class Localization:
 
     def date_time(self, text: str) -> str:
         """Format an RFC 3339 date-time to the minute, in UTC."""
-        return format_datetime(datetime.fromisoformat(text), "d MMM y, HH:mm 'UTC'", locale=self._locale)
+        return self._ordinal(format_datetime(datetime.fromisoformat(text), "d MMM y, HH:mm 'UTC'", locale=self._locale))
+
+    def _ordinal(self, text: str) -> str:
+        # French writes the first day of a month as an ordinal number, and CLDR does not.
+        return f"1er{text[1:]}" if self.language == "fr" and text.startswith("1 ") else text
 
     def point(self, text: str) -> str:
         """Format a date or date-time as a time point in UTC: a day for its end, else with the time, to the second."""

@@ -135,6 +135,8 @@ def _field_problem(entry: Any, prefix: Sequence[str | int], model: type[BaseMode
         detail = unknown_code(entry["input"], re.findall("'([^']*)'", context["expected"]))
     elif entry["type"] == "string_pattern_mismatch":
         detail = PATTERNS.get(context["pattern"], f"must match {context['pattern']}")
+        if path[-1:] == ["operation"]:
+            detail = detail.replace("aleppo-east", "un-convoy-2016-08")
     elif entry["type"] == "extra_forbidden":
         detail = unknown_name("unknown field", str(entry["loc"][-1]), _fields_at(model, entry["loc"][:-1]))
     elif (template := _DETAILS.get(entry["type"])) is not None:

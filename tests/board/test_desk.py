@@ -174,6 +174,15 @@ async def test_statement_of_each_other_kind_is_entered_and_shown(
     assert [text for text in shown if not any(text in html.unescape(page) for page in pages)] == []
 
 
+async def test_first_day_is_not_one_exact_day_and_numbers_are_read_as_shown(desk: httpx.AsyncClient) -> None:
+    shared = {name: FOOD[name] for name in ("place", "source", "stated_at")} | {"sensitivity": "clear", "do": "send"}
+    fields = {"operation": "convoy-8", "stage": "planned", "on": "desde el 1 de agosto", "planned_for": "250.000"}
+    answer = await send(desk, "/desk/statements/aid_delivery?lang=es", shared | {f"value.{name}": text for name, text in fields.items()})
+    assert answer.status_code == 303, answer.text
+    value = (await desk.get("/v1/reports")).json()["items"][0]["value"]
+    assert (value["on_earliest"], value["on_latest"], value["planned_for"]) == ("2016-08-01", None, 250_000)
+
+
 async def test_times_are_read_in_the_language_of_the_page(desk: httpx.AsyncClient) -> None:
     for language, typed in (
         ("fr", "dans 10 jours"),
@@ -557,11 +566,30 @@ async def test_form_of_an_ended_session_comes_back_filled_in(desk: httpx.AsyncCl
             {"value.route": "north-road", "value.status": "closed", "value.since": "2016-08-15"},
             "for a later day, choose announced as how firm it is",
         ),
+        (
+            "supply_runout",
+            {"value.supply": "food", "value.state": "will_run_out", "value.runs_out": "mid-July"},
+            "2016-07-11 is before the statement of 2016-07-28: write the year; for what ran out choose the state ran out",
+        ),
+        (
+            "service_status",
+            {"value.service": "water", "value.state": "out_of_service", "value.working": "2", "value.known": "8"},
+            "must be 0 if state is out of service: for a service of which some works choose partly working",
+        ),
+        ("aid_delivery", {"value.operation": "Convoy 7", "value.stage": "planned"}, "such as un-convoy-2016-08"),
     ],
 )
 async def test_messages_of_forms_name_fields_by_their_labels(desk: httpx.AsyncClient, kind: str, fields: dict[str, str], said: str) -> None:
     shared = {"place": "Old town", "source": "Agency", "stated_at": "28 July 2016", "do": "preview"}
     assert said in (await send(desk, f"/desk/statements/{kind}", shared | fields)).text
+
+
+async def test_withdrawal_without_a_reason_asks_for_it(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    recorded = await post(client, **report(sensitivity="clear"))
+    answer = await send(desk, f"/desk/reports/{recorded['id']}", {"reason": " ", "do": "retraction"})
+    assert answer.status_code == 422
+    assert "Write why." in answer.text
+    assert (await client.get(f"/v1/reports/{recorded['id']}")).json()["status"] == "standing"
 
 
 async def test_draft_comes_back_as_it_was_typed(desk: httpx.AsyncClient) -> None:

@@ -91,7 +91,7 @@ def test_requested_language_precedes_cookie_and_browser(
 
 def test_numbers_and_days_follow_the_language() -> None:
     assert [localization_for(each).number(1234567) for each in ("en", "es")] == ["1,234,567", "1.234.567"]
-    assert localization_for("fr").day("2016-08-01T00:00:00Z") == "1 août 2016"
+    assert localization_for("fr").day("2016-08-01T00:00:00Z") == "1er août 2016"
     assert localization_for("ar").day("2016-08-01") == "1 أغسطس 2016"
 
 

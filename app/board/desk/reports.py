@@ -9,7 +9,7 @@ from app.access.principal import Scope
 from app.board.code_labels import label_for
 from app.board.desk.session import MAX_SHOWN, Desk, errors_of
 from app.board.desk.statements import report_words
-from app.board.desk.values import INCOMPLETE_OUTCOME
+from app.board.desk.values import INCOMPLETE_OUTCOME, WRITE_WHY
 from app.board.value_text import credit_text
 from app.domain.kinds import KINDS
 from app.domain.times import DATE_LENGTH, utc_now
@@ -25,6 +25,8 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
         reason = {"reason": desk.text("reason")}
         if do == "outcome" and not all(desk.text(name) for name in ("outcome", "report", "reason")):
             status, answer = 422, {"title": INCOMPLETE_OUTCOME}
+        elif not reason["reason"].strip():
+            status, answer = 422, {"title": WRITE_WHY}
         elif do == "outcome":
             sent = {"outcome": desk.text("outcome"), "report": desk.text("report")} | reason
             status, answer = await desk.send("POST", f"/v1/indicators/{report['indicator']}/outcome", sent)

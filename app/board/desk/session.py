@@ -46,7 +46,8 @@ _PLAIN = {
     "another slug": "another short name",
     "a slug": "a short name",
 }
-# Names of fields that are no plain words.
+_SEND_CODE = re.compile(r"\bsend (?=the state |[a-z]+_[a-z_]+\b)")
+# Names of fields, and codes, that are no plain words.
 _FIELD_NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 # The pages with the form of a statement.
 STATEMENT = re.compile(r"/desk/(statements|reports|drafts)/([a-z0-9_-]{1,64})(?:/correction)?")
@@ -170,5 +171,6 @@ def _plain(text: str, labels: Mapping[str, str], locale: Localization) -> str:
     said = plain = translate(text, locale, labels)
     for words, replacement in _PLAIN.items():
         plain = plain.replace(words, replacement)
-    plain = _FIELD_NAME.sub(lambda match: f"\u201c{labels[match[0]]}\u201d" if match[0] in labels else match[0], plain)
+    plain = _SEND_CODE.sub("choose ", plain)
+    plain = _FIELD_NAME.sub(lambda match: f"\u201c{labels[match[0]]}\u201d" if match[0] in labels else label_for(match[0], locale), plain)
     return English(plain) if isinstance(said, English) else plain

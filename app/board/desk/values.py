@@ -29,6 +29,7 @@ MISSING = gettext_noop("This is needed.")
 UNKNOWN_RECORD = gettext_noop("There is no record with this name: choose one of those offered, or add it.")
 SEVERAL_RECORDS = gettext_noop("Several records have this name. Choose one.")
 NOBODY_OR_OTHERS = gettext_noop("Tick either this or others, not both.")
+WRITE_WHY = gettext_noop("Write why.")
 INCOMPLETE_OUTCOME = gettext_noop("Choose the outcome and the statement that shows it, and write why.")
 
 
@@ -85,7 +86,7 @@ def _value(each: FormField, texts: list[str], anchor: date, names: Names, locale
         is_flag = text in ("true", "false")
         return {each.name: text == "true" if is_flag else int(text) if each.member == "credibility" else text}
     if each.type == "number":
-        if (whole := number(locale.to_english(text).lower())) is None:
+        if (whole := number(locale.ungrouped(locale.to_english(text)).lower())) is None:
             raise ValueError(UNCLEAR_NUMBER)
         return {each.name: whole}
     if each.type == "days":
@@ -140,6 +141,8 @@ def _days(each: FormField, text: str, typed: str, anchor: date) -> dict[str, Any
     if read is None:
         raise ValueError(UNCLEAR_TIME if ahead else UNCLEAR_DAY)
     first, last = read.pop("first", None), read.pop("last", None)
+    if first == last and "one" not in of and re.match("(?:from|since) ", text, re.IGNORECASE):
+        last = None
     if first is not None and first == last and "one" in of:
         return {f"{prefix}{of['one']}": first.isoformat()}
     roles = {"first": first and first.isoformat(), "last": last and last.isoformat(), "imminence": read.get("imminence")}

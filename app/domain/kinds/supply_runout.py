@@ -291,7 +291,7 @@ def _check_days(resolved: SupplyRunout, sent: SupplyRunout, stated_on: date) -> 
         if day is not None and resolved.state == "ran_out" and day > stated_on:
             raise field_error(at, f"what ran out did so by the day of the statement, {stated_on}: send that day or an earlier one")
         if day is not None and resolved.state != "ran_out" and day < stated_on:
-            raise field_error(at, f"must not be before the day of the statement, {stated_on}; for what ran out send the state ran_out")
+            raise field_error(at, f"{day} is before the statement of {stated_on}: write the year; for what ran out send the state ran_out")
 
 
 def _urgency(days: int) -> str:

@@ -36,5 +36,5 @@ BEFORE_PLACE, AFTER_PLACE = (compiled("another_place", name)[0] for name in ("be
 DOUBTS, MODAL_DOUBTS, FIGURE_DOUBTS = (
     {reason: compiled(table, reason)[0] for reason in _RULES[table]} for table in ("doubts", "modal_doubts", "figure_doubts")
 )
-DENIED, TAKEN_BACK, MEANT = (compiled("answers", name)[0] for name in ("denied", "taken_back", "meant"))
+DENIED, TAKEN_BACK, MEANT, OLD = (compiled("answers", name)[0] for name in ("denied", "taken_back", "meant", "old"))
 FILLER = re.compile(r" (?:still|now|currently|also|already|completely|fully)(?= )|(?<![a-z])(?:only|just) (?=[NT])")

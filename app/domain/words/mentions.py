@@ -204,7 +204,10 @@ _JOINED = re.compile(r"(?<=[0-9])-(?=[A-Z][a-z])|(?<=[a-z])-(?=[0-9]{4}$)|(?:(?<
 # 28.11.2026, and 28/11/2026 where the month cannot come first.
 _NUMBERS = re.compile(r"(?P<day>[0-9]{1,2})(?P<sign>[./])(?P<month>[0-9]{1,2})(?P=sign)(?P<year>[0-9]{4})")
 _LAST_WEEKDAY = re.compile(rf"last ({'|'.join(_WEEKDAYS)})", re.IGNORECASE)
-_TYPED = re.compile(r"(?:(?P<open>by|before|until|after|from|since)|in|on|within|for) ", re.IGNORECASE)
+_TYPED = re.compile(r"(?:(?P<open>by|before|until|after|from|since|within)|in|on|for) ", re.IGNORECASE)
+# 1-3 August, and two weeks to three weeks
+_DAY_DASH = re.compile(r"(?<![0-9.-])([0-9]{1,2}) ?[-\u2013] ?(?=[0-9]{1,2}\b(?![.-]))")
+_UNIT_TWICE = re.compile(r" (hour|day|week|month)s?( to | or | ?[-\u2013] ?)(?=\S+ \1)")
 
 
 def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None:
@@ -213,7 +216,13 @@ def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None
     They are `first` and `last` day, either None for an open end, or the fields that `duration` returns. In the future, durations are read.
     """
     text = _JOINED.sub(" ", _WRITTEN.sub(lambda match: _PROPER[match["name"].lower()], " ".join(text.split())))
-    ends = re.split(r" (?:to|until|-|\u2013) ", text)
+    text = _UNIT_TWICE.sub(r"\2", _DAY_DASH.sub(r"\1 to ", text))
+    ends = re.split(r" (?:to|until|and|-|\u2013) ", re.sub("^(?:from|between) ", "", text, flags=re.IGNORECASE))
+    if len(ends) == 2 and re.fullmatch("[0-9]{1,2}(?:st|nd|rd|th)?", ends[0]):
+        # The month, and the year, stand with the last day alone.
+        ends[0] += ends[1].lstrip("0123456789")
+    elif len(ends) == 2 and re.fullmatch("[0-9]{1,2}", ends[1]) and ends[0][-1:].isdigit():
+        ends[1] = ends[0].rstrip("0123456789") + ends[1]
     if len(ends) == 2 and (pair := [_days_of(each, anchor, future=future) for each in ends]) and all(pair):
         (first, _), (_, last) = (each or (anchor, anchor) for each in pair)
         return {"first": first, "last": last} if first <= last else None
@@ -221,12 +230,15 @@ def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None
     bare = text[opening.end() :] if opening else text
     if (meant := _days_of(bare, anchor, future=future)) is not None:
         side = (opening["open"] or "").lower() if opening else ""
-        return {"first": None if side in ("by", "before", "until") and future else meant[0], "last": None if side == "after" else meant[1]}
+        return {
+            "first": None if side in ("by", "before", "until", "within") and future else meant[0],
+            "last": None if side == "after" else meant[1],
+        }
     if future:
         if bare.lower() in _IMMINENCE:
             return {"imminence": bare.lower()}
         # "Before ten days" may be ten days ago.
-        for each in (text, bare) if not opening or opening["open"] in (None, "after") else ():
+        for each in (text, bare) if not opening or opening["open"] in (None, "after", "within") else ():
             match = _MENTION.fullmatch(each)
             if match is not None and match["T"]:
                 return duration(each.lower())

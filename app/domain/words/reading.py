@@ -10,9 +10,10 @@ from typing import Any
 from app.domain.words import grammar
 from app.domain.words.mentions import Template, days
 from app.domain.words.names import Mention, NameIndex
-from app.domain.words.statements import READ, NotClear, Span, Speaker
+from app.domain.words.statements import OVER, READ, NotClear, Span, Speaker
 
 MAX_SENTENCE_CHARACTERS = 1000
+ELSEWHERE = "the text says something else of it in another sentence"
 # Share of the words of an English text that are usual ones; a short one may have none.
 MIN_ENGLISH_SHARE, MIN_WORDS = 0.04, 12
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"\u201d\u2019')\]]{0,3}\s{1,9}(?=[\"\u201c\u2018'(\[]?[A-Z0-9])|\n\s{0,9}?\n|(?<=[\"\u201d])\n")
@@ -121,15 +122,18 @@ def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Re
     found = [each for each in named if each.start not in apart]
     places = [each for each in found if each.type == "P"]
     only_place = places[0] if len({each.value for each in places}) == 1 and len(places[0].value) == 1 else None
-    read = 0
+    before = read = 0
     for begin, end in _sentences(text):
         start = datelines.get(begin, begin)
-        _take_back(text[start:end].lower(), reading, read, publisher)
-        read = len(reading.proposals)
+        _take_back(text[start:end].lower(), reading, read if len(reading.proposals) > read else before, publisher)
+        before, read = min(read, len(reading.proposals)), len(reading.proposals)
         own = [each for each in found if start <= each.start and each.end <= end]
         earlier = only_place if only_place is not None and only_place.start < start else None
         _Sentence(text, (start, end), names, earlier, Speaker(publisher, published_on, (start, end), (start, end))).read(own, reading)
     _keep_one(reading)
+    if grammar.OLD.search(text.lower()):
+        reading.unclear += [Unclear(each.spans["/provenance/quote"], OVER) for each in reading.proposals]
+        reading.proposals = []
     words = re.findall(r"[^\W\d_]+", text)
     is_english = sum(word.lower() in grammar.USUAL_WORDS for word in words) >= len(words) * MIN_ENGLISH_SHARE
     if not reading.proposals and not is_english and not (reading.unclear and len(words) < MIN_WORDS):
@@ -138,13 +142,13 @@ def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Re
 
 
 def _take_back(sentence: str, reading: Reading, since: int, publisher: str) -> None:
-    """Mark the statements of the sentence before, those from a position on, as unclear where a sentence denies them or takes them back."""
+    """Mark the statements before a sentence, from a position on, as unclear where it denies them, takes them back or ends them."""
     denied, taken_back = grammar.DENIED.search(sentence), grammar.TAKEN_BACK.search(sentence)
     if not grammar.MEANT.search(sentence) or not (denied or taken_back):
         return
     kept = [each for each in reading.proposals[since:] if not taken_back and each.source != publisher]
     if len(kept) < len(reading.proposals) - since:
-        reading.unclear.append(Unclear(reading.proposals[-1].spans["/provenance/quote"], "it is denied or limited"))
+        reading.unclear.append(Unclear(reading.proposals[-1].spans["/provenance/quote"], ELSEWHERE))
         reading.proposals[since:] = kept
 
 
@@ -156,9 +160,7 @@ def _keep_one(reading: Reading) -> None:
         said.setdefault((each.kind, each.place, each.source, each.stated_on, subject), []).append(each)
     reading.proposals = [same[0] for same in said.values() if all(each.value == same[0].value for each in same)]
     differing = [each for same in said.values() if any(each.value != same[0].value for each in same) for each in same]
-    reading.unclear += [
-        Unclear(each.spans["/provenance/quote"], "the text says something else of it in another sentence") for each in differing
-    ]
+    reading.unclear += [Unclear(each.spans["/provenance/quote"], ELSEWHERE) for each in differing]
     reading.unclear.sort(key=lambda each: each.span)
 
 

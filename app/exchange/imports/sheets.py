@@ -1,5 +1,7 @@
 """The sheets of a workbook as its reader finds them, and the cells that are merged in them."""
 
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,6 +9,11 @@ from typing import NamedTuple
 
 from app.exchange.imports.tables import MAX_COLUMNS, MERGED, NOT_AS_SHOWN, Cell, UnreadableFile
 from app.exchange.imports.workbook_archive import TOO_MUCH
+
+# A lower row, or a narrower column, shows nothing that can be read.
+MIN_SHOWN_POINTS = 3
+MAX_NUMBER_CHARACTERS = 60
+_SEPARATED = re.compile(r"(-?)([0-9]+(?:[.,][0-9]+)*)", re.ASCII)
 
 
 class RawRow(NamedTuple):
@@ -59,3 +66,29 @@ def as_shown(value: datetime, *, year: bool, month: bool, day: bool) -> Cell:
     if not year or (day and not month):
         return NOT_AS_SHOWN
     return value if day else value.strftime("%Y-%m" if month else "%Y")
+
+
+def shows_number(text: str, number: float) -> bool:
+    """Return whether a text shows a number: alone, with the separators of any country, perhaps with fewer decimals."""
+    spaces = ("Cc", "Cf", "Sc", "Zs")
+    plain = "".join(
+        str(unicodedata.digit(each, each)) for each in text if unicodedata.category(each) not in spaces and each not in "'\u2019\u066c"
+    )
+    match = _SEPARATED.fullmatch(plain.replace("\u066b", ".").replace("\u2212", "-"))
+    if not match or len(text) > MAX_NUMBER_CHARACTERS or bool(match[1]) != (number < 0):
+        return False
+    groups = re.split("[.,]", match[2])
+    # Three digits at the end are thousands, or decimals.
+    decimals = {0 if len(groups) == 1 or len(groups[-1]) == 3 else len(groups[-1]), len(groups[-1]) if len(groups) > 1 else 0}
+    return any(abs(int("".join(groups)) / 10**each - abs(number)) <= 0.501 / 10**each for each in decimals)
+
+
+def shows_day(text: str, day: datetime) -> bool:
+    """Return whether a text shows a day with its year: three numbers, or two and the name of a month."""
+    numbers = [int(each) for each in re.findall(r"\d+", text)]
+    for either in ((day.year, day.year % 100), (day.day,)):
+        found = next((each for each in either if each in numbers), None)
+        if found is None:
+            return False
+        numbers.remove(found)
+    return day.month in numbers or any(map(str.isalpha, text))

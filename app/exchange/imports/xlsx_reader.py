@@ -14,7 +14,7 @@ from openpyxl.utils.cell import column_index_from_string, range_boundaries
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
 from openpyxl.utils.escape import unescape
 
-from app.exchange.imports.sheets import MergedCells, RawRow, RawSheet, as_shown
+from app.exchange.imports.sheets import MIN_SHOWN_POINTS, MergedCells, RawRow, RawSheet, as_shown
 from app.exchange.imports.tables import MAX_COLUMNS, NOT_AS_SHOWN, STRUCK, UNCALCULATED, Cell, UnreadableFile
 from app.exchange.imports.workbook_archive import CHUNK_BYTES, TOO_MANY, WorkbookArchive
 
@@ -23,11 +23,16 @@ MAX_STRINGS_BYTES = 32 * 1024 * 1024
 MAX_SHEETS = 250
 # As many as Excel has columns.
 MAX_CELLS_PER_ROW = 16_384
+# The width of a column that shows something.
+MIN_SHOWN_CHARACTERS = 0.5
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]{1,3}[0-9]{1,7}:[A-Z]{1,3}[0-9]{1,7})"')
 _LETTERS = re.compile("[A-Z]{1,3}")
 _LITERALS = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.')
-# Parts of a format that show something beside the number, or in place of it: texts, percent, thousands left out; `_`, `*` only fill.
-_BESIDE = re.compile(r'"[^"]*[\w<>~\u2248\u00b1%\u2030][^"]*"|\\[\w<>~\u2248\u00b1%\u2030]|%|[0#?],+(?![0#?,])|\A;*\Z')
+# Parts of a format that show something beside the number, or in place of it: texts, percent, thousands left out, powers of ten, dashes
+# between digits; `_`, `*` only fill.
+_BESIDE = re.compile(
+    r'"[^"]*[\w<>~\u2248\u00b1%\u2030][^"]*"|\\[\w<>~\u2248\u00b1%\u2030]|%|[0#?],+(?![0#?,])|[0#?.][Ee][+-]|[0#?]["\\]*[-/]["\\]*[0#?]|\A;*\Z'
+)
 _FILLED = re.compile(r"\[[^\]]*\]|[_*].")
 
 
@@ -112,9 +117,9 @@ class XlsxWorkbook:
                     # A row without values of its own has none.
                     if values:
                         merged.fill(number, values)
-                        yield RawRow(number, node.get("hidden") in ("1", "true"), values)
+                        yield RawRow(number, _is_hidden(node, "ht", MIN_SHOWN_POINTS), values)
                     node.clear()
-                elif node.tag.endswith("}col") and node.get("hidden") in ("1", "true"):
+                elif node.tag.endswith("}col") and _is_hidden(node, "width", MIN_SHOWN_CHARACTERS):
                     hidden_columns.update(range(int(node.get("min", 1)) - 1, min(int(node.get("max", 1)), MAX_COLUMNS)))
                 elif node.tag.endswith("}sheetData"):
                     return
@@ -167,6 +172,10 @@ class XlsxWorkbook:
                 style = cell.get("s", "")
                 return _date(number, self._dates[style], self._epoch) if style in self._dates else _number(number, self._numbers.get(style))
         return str(unescape(text))
+
+
+def _is_hidden(node: Element, size: str, least: float) -> bool:
+    return node.get("hidden") in ("1", "true") or float(node.get(size, least)) < least
 
 
 def _date(number: float, shown: str, epoch: datetime) -> Cell:

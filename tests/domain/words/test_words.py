@@ -8,6 +8,7 @@ import pytest
 
 from app.domain.words import NameIndex, Reading, read_article
 from app.domain.words.mentions import read_time
+from app.http.localization import localization_for
 from tests.domain.words.sentences import PARENTS, PLACES, PUBLISHED_ON, PUBLISHER, ROUTES, SOURCES, load
 
 NAMES = NameIndex(PLACES.items(), SOURCES.items(), ROUTES.items(), PARENTS)
@@ -145,6 +146,45 @@ def test_place_is_taken_from_an_earlier_sentence_only_where_one_is_named() -> No
 def test_day_with_the_name_of_its_month_or_a_weekday_is_read(typed: str) -> None:
     day = date(2016, 11, 28)
     assert read_time(typed, date(2016, 11, 30), future=False) == {"first": day, "last": day}
+
+
+@pytest.mark.parametrize(
+    ("language", "typed"),
+    [
+        *(("en", each) for each in ("from 1 to 3 August", "1-3 August", "1 \u2013 3 August 2016", "August 1-3", "between 1 and 3 August")),
+        *(("fr", each) for each in ("du 1er au 3 ao\u00fbt", "du 1 au 3 ao\u00fbt 2016")),
+        ("es", "del 1 al 3 de agosto"),
+        ("ar", "\u0645\u0646 1 \u0625\u0644\u0649 3 \u0623\u063a\u0633\u0637\u0633"),
+    ],
+)
+def test_range_of_days_of_one_month_is_read(language: str, typed: str) -> None:
+    read_ = read_time(localization_for(language).to_english(typed), date(2016, 8, 10), future=False)
+    assert read_ == {"first": date(2016, 8, 1), "last": date(2016, 8, 3)}
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "days"),
+    [
+        ("en", "two weeks to three weeks", (14, 21)),
+        ("en", "in 10-14 days", (10, 14)),
+        ("fr", "d\u2019ici une semaine", (None, 7)),
+        ("fr", "dans une quinzaine de jours", (14, 14)),
+        ("es", "en una quincena", (14, 14)),
+        (
+            "ar",
+            "\u062e\u0644\u0627\u0644 \u0623\u0633\u0628\u0648\u0639\u064a\u0646 \u0625\u0644\u0649 "
+            "\u062b\u0644\u0627\u062b\u0629 \u0623\u0633\u0627\u0628\u064a\u0639",
+            (None, 21),
+        ),
+    ],
+)
+def test_duration_is_read_in_each_language(language: str, typed: str, days: tuple[int | None, int]) -> None:
+    read_ = read_time(localization_for(language).to_english(typed), date(2016, 8, 10), future=True) or {}
+    assert (read_.get("in_days_min"), read_.get("in_days_max")) == days
+
+
+def test_days_ago_in_french_are_not_days_ahead() -> None:
+    assert read_time(localization_for("fr").to_english("avant dix jours"), date(2016, 8, 10), future=True) is None
 
 
 @pytest.mark.parametrize("typed", ["11/12/2016", "28 Nov 16", "last Tuesday", "31 Nov", "28", "Nov 28 29", "Sun Nov", "mar. 8"])

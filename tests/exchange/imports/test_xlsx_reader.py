@@ -104,6 +104,10 @@ def test_date_cell_without_time_is_a_day() -> None:
         ("0\\k", 250, NOT_AS_SHOWN),
         ("#,##0,", 250_000, NOT_AS_SHOWN),
         (";;;", 250, NOT_AS_SHOWN),
+        ("0.0E+00", 251_234, NOT_AS_SHOWN),
+        ("000-000", 251_234, NOT_AS_SHOWN),
+        ('000"-"000', 251_234, NOT_AS_SHOWN),
+        ("# ##0;-# ##0", 250_000, 250_000),
         ("[h]:mm", 30.5, NOT_AS_SHOWN),
         ("h:mm", 42_579.25, NOT_AS_SHOWN),
         ("#,##0", 250_000, 250_000),
@@ -119,6 +123,28 @@ def test_number_counts_only_if_its_cell_shows_it(shown: str, value: float, read:
         sheet.write(0, 1, "said", book.add_format({"font_strikeout": True}))
         sheet.write_rich_string(0, 2, "a ", book.add_format({"font_strikeout": True}), "b", " c")
     assert next(next(read_tables(file, Format.XLSX)).rows).cells == [read, STRUCK, STRUCK]
+
+
+def test_row_or_column_too_small_to_be_seen_is_hidden() -> None:
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet()
+        for row, height in enumerate((15, 0.5, 8)):
+            sheet.set_row(row, height)
+            sheet.write_row(row, 0, [1, 2])
+        sheet.set_column(1, 1, 0.1)
+    tables = read_tables(file, Format.XLSX)
+    table = next(tables)
+    assert [each.hidden for each in table.rows] == [False, True, False]
+    assert table.hidden_columns == {1}
+    styles = "".join(
+        f'<style:style style:name="{name}"><style:table-{name}-properties style:{size}="0.5pt"/></style:style>'
+        for name, size in (("row", "row-height"), ("column", "column-width"))
+    )
+    content = ods('<table:table-column table:style-name="column"/>', ods_row("a", attributes=' table:style-name="row"'), styles=styles)
+    table = next(read_tables(io.BytesIO(content), Format.XLSX))
+    assert [each.hidden for each in table.rows] == [True]
+    assert table.hidden_columns == {0}
 
 
 def test_cell_that_shows_a_month_is_no_day() -> None:
@@ -168,15 +194,19 @@ async def test_workbook_of_another_program_is_read(
     assert result["shown"][0]["stated_at"] == "2016-07-28"
 
 
-def ods(*rows: str, styles: str = "") -> bytes:
-    """Return an OpenDocument spreadsheet of one sheet, with the XML of its rows."""
-    names = ("office", "style", "table", "text")
-    spaces = " ".join(f'xmlns:{each}="urn:oasis:names:tc:opendocument:xmlns:{each}:1.0"' for each in names)
+def ods(*rows: str, styles: str = "", common: str = "") -> bytes:
+    """Return an OpenDocument spreadsheet of one sheet, with the XML of its rows, of its styles and of those in `styles.xml`."""
+    names = {each: each for each in ("office", "style", "table", "text")} | {"number": "datastyle"}
+    spaces = " ".join(f'xmlns:{prefix}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for prefix, name in names.items())
     body = f"<office:automatic-styles>{styles}</office:automatic-styles><office:body><office:spreadsheet>"
     sheet = f'<table:table table:name="July" table:style-name="ta1">{"".join(rows)}</table:table>'
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("mimetype", ODS)
+        if common:
+            archive.writestr(
+                "styles.xml", f"<office:document-styles {spaces}><office:styles>{common}</office:styles></office:document-styles>"
+            )
         archive.writestr(
             "content.xml", f"<office:document-content {spaces}>{body}{sheet}</office:spreadsheet></office:body></office:document-content>"
         )
@@ -191,7 +221,7 @@ def ods_row(*cells: Any, attributes: str = "") -> str:
     )
 
 
-PEOPLE = '<table:table-cell office:value-type="float" office:value="5"><text:p>5 people</text:p></table:table-cell>'
+PEOPLE = '<table:table-cell office:value-type="float" office:value="5"><text:p>5</text:p></table:table-cell>'
 DAY = '<table:table-cell office:value-type="date" office:date-value="2016-07-28"><text:p>28/07/16</text:p></table:table-cell>'
 COMMENTED = (
     '<table:table-cell office:value-type="string"><office:annotation><text:p>a comment</text:p></office:annotation>'
@@ -238,6 +268,63 @@ def test_opendocument_number_counts_only_if_its_cell_shows_it() -> None:
     cells = [PEOPLE, percent, *(PEOPLE.replace("-cell ", f'-cell table:style-name="{each}" ') for each in ("unit", "struck"))]
     table = next(read_tables(io.BytesIO(ods(ods_row(*cells), styles=styles)), Format.XLSX))
     assert next(table.rows).cells == [5, NOT_AS_SHOWN, NOT_AS_SHOWN, STRUCK]
+
+
+def typed(type_: str, value: Any, text: str, style: str = "plain") -> str:
+    """Return the XML of a cell that holds a value and shows a text."""
+    name = "date-value" if type_ == "date" else "value"
+    attributes = f'table:style-name="{style}" office:value-type="{type_}" office:{name}="{value}"'
+    return f"<table:table-cell {attributes}><text:p>{text}</text:p></table:table-cell>"
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "read"),
+    [
+        *(
+            (250_000, text, NOT_AS_SHOWN)
+            for text in ("25", "250", "250k", "ca. 250000", "&lt;250000", "2.5E+05", "250,000 families", "(250000)")
+        ),
+        *((250_000, text, 250_000) for text in ("250000", "250,000", "250.000", "250\u202f000", "250\u2019000", "2,50,000", "$250,000.00")),
+        (250_000, "\u0662\u0665\u0660\u066c\u0660\u0660\u0660", 250_000),
+        *((251, text, NOT_AS_SHOWN) for text in ("251000", "251.000.000", "-251", "9" * 400)),
+        *((36.2021, text, 36.2021) for text in ("36.2021", "36,20", "36")),
+        (7, "007", "007"),
+    ],
+)
+def test_opendocument_number_that_its_text_does_not_show_is_refused(value: float, text: str, read: Any) -> None:
+    table = next(read_tables(io.BytesIO(ods(ods_row(typed("float", value, text)))), Format.XLSX))
+    assert next(table.rows).cells == [read]
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "read"),
+    [
+        *(("2016-11-10", text, NOT_AS_SHOWN) for text in ("11 Nov", "10/11", "Nov 16", "2016", "10 Nov 15", "10/2016")),
+        *(("2016-11-16", text, NOT_AS_SHOWN) for text in ("Nov 16", "11/16")),
+        *(("2016-11-10", text, "2016-11-10") for text in ("10/11/16", "11/10/2016", "2016-11-10", "10 November 2016", "10 nov. 16")),
+        ("2016-11-10T14:30:00", "10.11.2016 14:30", "2016-11-10T14:30:00"),
+    ],
+)
+def test_opendocument_date_that_its_text_does_not_show_is_refused(value: str, text: str, read: Any) -> None:
+    table = next(read_tables(io.BytesIO(ods(ods_row(typed("date", value, text)))), Format.XLSX))
+    assert [cell_text(each) for each in next(table.rows).cells] == [read]
+
+
+def test_opendocument_formats_of_another_part_or_a_parent_count() -> None:
+    """LibreOffice keeps the formats of a converted XLSX in `styles.xml`, where a style of content.xml names its parent."""
+    common = (
+        "<number:number-style style:name='N1'><number:text>&lt;</number:text><number:number/></number:number-style>"
+        "<number:date-style style:name='N2'><number:month/><number:year/></number:date-style>"
+        "<number:number-style style:name='N3'><number:scientific-number/></number:number-style>"
+        "<style:style style:name='parent' style:family='table-cell' style:data-style-name='N2'/>"
+    )
+    styles = "".join(
+        f"<style:style style:name='{name}' style:family='table-cell' style:parent-style-name='parent'{format_}/>"
+        for name, format_ in (("number", " style:data-style-name='N1'"), ("power", " style:data-style-name='N3'"), ("month", ""))
+    )
+    cells = [typed("float", 250, "", "number"), typed("float", 250, "", "power"), typed("date", "2016-11-16", "Nov 16", "month")]
+    table = next(read_tables(io.BytesIO(ods(ods_row(*cells), styles=styles, common=common)), Format.XLSX))
+    assert next(table.rows).cells == [NOT_AS_SHOWN, NOT_AS_SHOWN, "2016-11"]
 
 
 def test_opendocument_month_is_no_day_and_hidden_columns_are_known() -> None:
