@@ -20,7 +20,7 @@ LABELS = ("clear", "green", "amber", "amber_strict", "red")
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 ENDED = sa.text("ended_global_seq IS NOT NULL")
 STANDING = sa.text("ended_global_seq IS NULL")
-DECLASSIFIED = sa.text("lowest_level < submitted_level")
+DECLASSIFIED = sa.text("level < highest_level")
 PENDING = sa.text("status = 'pending'")
 CHANGED, JUDGED = sa.text("previous_global_seq IS NOT NULL"), sa.text("judgement_id IS NOT NULL")
 # Of a read only the count and the time may grow.
@@ -302,6 +302,7 @@ def _create_reports() -> None:
         sa.Column("level", sa.Integer(), nullable=False),
         sa.Column("submitted_level", sa.Integer(), nullable=False),
         sa.Column("lowest_level", sa.Integer(), nullable=False),
+        sa.Column("highest_level", sa.Integer(), nullable=False),
         sa.Column("supersedes", sa.Uuid(), nullable=True),
         sa.Column("superseded_from_level", sa.Integer(), nullable=True),
         sa.Column("retracted_from_level", sa.Integer(), nullable=True),

@@ -226,7 +226,7 @@ async def _apply_label(
     if old is not None and old.level < before:
         detail["supersedes"] = str(old.id)
         mark_superseded(old, level, appender.global_seq + 1)
-    report.level, report.lowest_level = level, min(level, report.lowest_level)
+    report.level, report.lowest_level, report.highest_level = level, min(level, report.lowest_level), max(level, report.highest_level)
     entry = appender.new_entry(
         "label",
         caller,
