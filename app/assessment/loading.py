@@ -28,9 +28,10 @@ _COPIED = (
     *("global_seq", "id", "stated_at", "recorded_at", "credibility", "method", "directness", "relays"),
     *("url", "title", "quote", "language", "licence"),
 )
+_REPORTS = table_of(Report).c
 # Without those that no assessment reads.
 COLUMNS = tuple(
-    table_of(Report).c[name]
+    _REPORTS[name]
     for name in (
         *_COPIED,
         *("indicator_id", "place_id", "source_id", "kind", "value", "via", "origin", "stated_text", "observed_to", "effective_at"),
@@ -49,7 +50,7 @@ def reports_at(time_point: TimePoint) -> list[ColumnElement[bool]]:
     return where
 
 
-def visible_at(level: int, time_point: TimePoint, reports: Any = table_of(Report).c) -> list[ColumnElement[bool]]:
+def visible_at(level: int, time_point: TimePoint, reports: Any = _REPORTS) -> list[ColumnElement[bool]]:
     """Return the conditions for reports that a clearance sees now and saw at a time point."""
     if time_point.through_global_seq is None:
         return [reports.level <= level]
