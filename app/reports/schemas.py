@@ -223,7 +223,7 @@ class OutcomeIn(BaseModel):
 
     outcome: WarningOutcome = Field(description="Whether the warning came true.")
     reason: Reason = Field(description="Why this is the outcome.")
-    report: UUID = Field(description="Identifier of the report that shows it.")
+    report: UUID = Field(description="Identifier of the report that shows it; for `pending`, that of the outcome to take back.")
 
 
 class OutcomeOut(_EntryOut):
