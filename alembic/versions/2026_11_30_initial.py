@@ -20,8 +20,7 @@ LABELS = ("clear", "green", "amber", "amber_strict", "red")
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 ENDED = sa.text("ended_global_seq IS NOT NULL")
 STANDING = sa.text("ended_global_seq IS NULL")
-DECLASSIFIED = sa.text("lowest_level < submitted_level")
-PENDING = sa.text("status = 'pending'")
+DECLASSIFIED = sa.text("level < highest_level")
 CHANGED, JUDGED = sa.text("previous_global_seq IS NOT NULL"), sa.text("judgement_id IS NOT NULL")
 # Of a read only the count and the time may grow.
 FIXED = "id, action, key_id, organisation, clearance, address, method, target, status_code, first_at, read_key, position, hash"
@@ -302,6 +301,7 @@ def _create_reports() -> None:
         sa.Column("level", sa.Integer(), nullable=False),
         sa.Column("submitted_level", sa.Integer(), nullable=False),
         sa.Column("lowest_level", sa.Integer(), nullable=False),
+        sa.Column("highest_level", sa.Integer(), nullable=False),
         sa.Column("supersedes", sa.Uuid(), nullable=True),
         sa.Column("superseded_from_level", sa.Integer(), nullable=True),
         sa.Column("retracted_from_level", sa.Integer(), nullable=True),
@@ -615,9 +615,6 @@ def _create_exchange() -> None:
         sa.Column("error", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["webhook_id"], ["webhook.id"], name=op.f("fk_webhook_delivery_webhook_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_delivery")),
-    )
-    op.create_index(
-        "ix_webhook_delivery_due", "webhook_delivery", ["webhook_id", "next_attempt_at"], sqlite_where=PENDING, postgresql_where=PENDING
     )
     op.create_index("ix_webhook_delivery_webhook_id_status_seq", "webhook_delivery", ["webhook_id", "status", "seq"])
     op.create_index("uq_webhook_delivery_webhook_id_seq", "webhook_delivery", ["webhook_id", "seq"], unique=True)

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 from typing_extensions import TypeAliasType
 
 from app.access.principal import Scope
 from app.domain.kinds.values import WHOLE
 from app.domain.times import DateOrTime, Timestamp
 from app.domain.tlp import Label
+from app.domain.visible_text import not_blank
 from app.http.lists import ListEnvelope
 
 MAX_OVERLAP_HOURS = 24 * 30
@@ -34,9 +35,11 @@ class KeyIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(min_length=1, max_length=200, description="What the key is for.")]
-    organisation: Annotated[str, Field(min_length=1, max_length=200, description="Organisation that reports with the key.")]
-    person: Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")] | None = Field(
+    name: Annotated[str, Field(min_length=1, max_length=200, description="What the key is for."), AfterValidator(not_blank)]
+    organisation: Annotated[
+        str, Field(min_length=1, max_length=200, description="Organisation that reports with the key."), AfterValidator(not_blank)
+    ]
+    person: Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S"), AfterValidator(not_blank)] | None = Field(
         default=None, description="Person that the key belongs to; lowering a label takes the keys of two persons. Null names none."
     )
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=10, description="What the key may do.")]

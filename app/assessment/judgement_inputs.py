@@ -36,7 +36,7 @@ async def load_judgements(
         rows = [row for row in rows if row.global_seq <= through]
     withdrawn = {row.judgement_id: row for row in rows if row.type != JUDGEMENT}
     reports = {UUID(each) for row in rows for each in row.detail[JUDGEMENT]["reports"]}
-    of_reports = select(*(table_of(Report).c[name] for name in ("id", "level", "lowest_level", "submitted_level")))
+    of_reports = select(*(table_of(Report).c[name] for name in ("id", "level", "submitted_level", "highest_level")))
     found_reports = [row for ids in chunks(reports) for row in await connection.execute(of_reports.where(col(Report.id).in_(ids)))]
     levels = {str(row.id): row.level for row in found_reports}
     levels |= {str(each): level for each, level in (await effective_levels(connection, found_reports, time_point)).items()}

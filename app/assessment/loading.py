@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BindParameter, ColumnElement, CompoundSelect, ScalarSelect, and_, bindparam, or_, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, CompoundSelect, ScalarSelect, and_, bindparam, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -17,7 +17,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.values import Value
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import DATE_LENGTH, day_at, end_of
-from app.domain.tlp import MAX_LEVEL
+from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL
 from app.ledger.models import LedgerEntry
 from app.reference.queries import place_timezones, source_names, sources_by_id, sources_by_real_slug
 from app.reports.models import Report
@@ -28,13 +28,14 @@ _COPIED = (
     *("global_seq", "id", "stated_at", "recorded_at", "credibility", "method", "directness", "relays"),
     *("url", "title", "quote", "language", "licence"),
 )
+_REPORTS = table_of(Report).c
 # Without those that no assessment reads.
 COLUMNS = tuple(
-    table_of(Report).c[name]
+    _REPORTS[name]
     for name in (
         *_COPIED,
         *("indicator_id", "place_id", "source_id", "kind", "value", "via", "origin", "stated_text", "observed_to", "effective_at"),
-        *("level", "submitted_level", "lowest_level", "superseded_from_level", "retracted_from_level", "ended_global_seq"),
+        *("level", "submitted_level", "highest_level", "superseded_from_level", "retracted_from_level", "ended_global_seq"),
     )
 )
 
@@ -47,6 +48,18 @@ def reports_at(time_point: TimePoint) -> list[ColumnElement[bool]]:
     if time_point.through_global_seq is not None:
         where.append(col(Report.global_seq) <= time_point.through_global_seq)
     return where
+
+
+def visible_at(level: int, time_point: TimePoint, reports: Any = _REPORTS) -> list[ColumnElement[bool]]:
+    """Return the conditions for reports that a clearance sees now and saw at a time point."""
+    if time_point.through_global_seq is None:
+        return [reports.level <= level]
+    entries = table_of(LedgerEntry).c
+    by_then = (entries.report_id == reports.id, entries.type == "label", entries.global_seq <= time_point.through_global_seq)
+    last = select(entries.detail["sensitivity"].as_string()).where(*by_then).order_by(entries.global_seq.desc()).limit(1)
+    label = last.correlate(reports.id.table).scalar_subquery()
+    then = or_(label.in_(LABELS[: level + 1]), and_(label.is_(None), reports.submitted_level <= level))
+    return [reports.level <= level, or_(reports.highest_level <= level, then)]
 
 
 def _standing_though_ended(time_point: TimePoint) -> ColumnElement[bool]:
@@ -146,12 +159,15 @@ async def ends_at(connection: AsyncConnection, rows: Sequence[Any], time_point: 
         return {each: (row.superseded_from_level, row.retracted_from_level) for each, row in ended.items()}
     levels: dict[UUID, tuple[int | None, int | None]] = {}
     for ids in chunks(ended):
-        newer = select(col(Report.supersedes), col(Report.lowest_level)).where(
+        entries = table_of(LedgerEntry).c
+        labelled = (entries.report_id == col(Report.id), entries.type == "label", entries.global_seq <= time_point.through_global_seq)
+        lowest = select(func.min(entries.level)).where(*labelled).correlate(Report).scalar_subquery()
+        newer = select(col(Report.supersedes), col(Report.submitted_level), lowest).where(
             col(Report.supersedes).in_(ids), col(Report.global_seq) <= time_point.through_global_seq
         )
-        for superseded, newer_level in await connection.execute(newer):
+        for superseded, submitted, lowered in await connection.execute(newer):
             assert superseded is not None
-            level = max(newer_level, ended[superseded].level)
+            level = max(submitted if lowered is None else min(submitted, lowered), ended[superseded].level)
             before = levels.get(superseded, (None, None))[0]
             levels[superseded] = (level if before is None else min(before, level), None)
         retracted = select(col(LedgerEntry.report_id), col(LedgerEntry.type)).where(
@@ -167,21 +183,22 @@ async def ends_at(connection: AsyncConnection, rows: Sequence[Any], time_point: 
 
 
 async def effective_levels(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, int]:
-    """Return the effective level of declassified reports: the current level, but never below the level at that time."""
+    """Return the effective level of reports whose label was once higher: the current level, but never below the level at that time."""
     if time_point.through_global_seq is None:
         return {}
-    declassified = {row.id: row for row in rows if row.lowest_level < row.submitted_level}
-    lowest = {each: row.submitted_level for each, row in declassified.items()}
+    declassified = {row.id: row for row in rows if row.level < row.highest_level}
+    then = {each: row.submitted_level for each, row in declassified.items()}
     for ids in chunks(declassified):
-        changes = select(col(LedgerEntry.report_id), col(LedgerEntry.level)).where(
+        changes = select(col(LedgerEntry.report_id), col(LedgerEntry.detail)).where(
             col(LedgerEntry.report_id).in_(ids),
             col(LedgerEntry.type) == "label",
             col(LedgerEntry.global_seq) <= time_point.through_global_seq,
         )
-        for report_id, level in await connection.execute(changes):
+        for report_id, detail in await connection.execute(changes.order_by(col(LedgerEntry.global_seq))):
             assert report_id is not None
-            lowest[report_id] = min(level, lowest[report_id])
-    return {each: max(row.level, lowest[each]) for each, row in declassified.items()}
+            assert detail is not None
+            then[report_id] = LEVELS[detail["sensitivity"]]
+    return {each: max(row.level, then[each]) for each, row in declassified.items()}
 
 
 def by_indicator(rows: Sequence[Any], built: Mapping[int, Statement]) -> dict[UUID, list[Statement]]:

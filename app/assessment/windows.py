@@ -101,7 +101,7 @@ async def load_relevant(
 async def _declassified(connection: AsyncConnection, indicators: Collection[UUID]) -> set[UUID]:
     found: set[UUID] = set()
     for ids in chunks(indicators):
-        lowered = col(Report.lowest_level) < col(Report.submitted_level)
+        lowered = col(Report.level) < col(Report.highest_level)
         found |= set(await connection.scalars(select(col(Report.indicator_id)).where(lowered, col(Report.indicator_id).in_(ids))))
     return found
 

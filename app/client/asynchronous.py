@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import httpx
 
-from .calls import RETRY_STATUSES, Call, Client, get, get_page, parse_response, post, retry_delay
+from .calls import RETRY_STATUSES, Call, Client, get, get_page, one_report, parse_response, post, retry_delay
 from .records import (
     Brief,
     Change,
@@ -131,7 +131,7 @@ class AsyncLifeline(Client):
 
     async def send(self, report: Mapping[str, Any]) -> Report:
         """Record a report; return it as stored, also if it was recorded before."""
-        return await self._execute(post(Report, "/v1/reports", report))
+        return await self._execute(post(Report, "/v1/reports", one_report(report)))
 
     async def send_all(self, reports: Sequence[Mapping[str, Any]]) -> list[ReportResult]:
         """Record up to 1,000 reports; return the result of each."""

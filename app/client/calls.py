@@ -57,6 +57,13 @@ def post(model: type[R], path: str, body: Any) -> Call[R]:
     return Call(model, path, body=to_json(body))
 
 
+def one_report(report: Any) -> Any:
+    """Return a report to send; raise TypeError for several, which would be recorded, each with a result of its own."""
+    if not isinstance(report, Mapping):
+        raise TypeError("send() takes one report, a mapping: send a list with send_all()")
+    return report
+
+
 class ETagCache:
     """The last GET responses that had an ETag, by URL."""
 

@@ -11,23 +11,31 @@ from sqlmodel import col
 from app.domain.times import day_of, normalise, time_error
 from app.domain.words import VERSION, NameIndex, Proposal, Reading, Unclear, read_article
 from app.drafts.schemas import ArticleIn
-from app.http.problems import Problem, invalid_field
+from app.http.problems import FieldProblem, Problem, invalid, invalid_field, validate_model
 from app.reference.models import Place, Route, Source
 from app.reference.records import SourceNames
 from app.settings import Settings
 from app.storage.types import table_of
 
 
-async def prepare(connection: AsyncConnection, sent: ArticleIn, level: int, settings: Settings) -> Callable[[], dict[str, Any]]:
+async def prepare(connection: AsyncConnection, content: Any, level: int, settings: Settings) -> Callable[[], dict[str, Any]]:
     """Return a function that reads an article with the names that a clearance sees; it takes up to a second of a long text.
 
-    Raise 422 for an unknown publisher or a time in the future.
+    Raise 422 with each wrong field, an unknown publisher and a time in the future among them.
     """
+    sent, problems = validate_model(ArticleIn, content)
     columns = (col(Source.slug), col(Source.name), col(Source.alias), col(Source.alias_slug))
     sources = [SourceNames(*row).visible_at(level) for row in await connection.execute(select(*columns))]
-    publisher = _publisher(sent.publisher, sources)
-    if (error := time_error(normalise(sent.published_at), settings.clock_skew_seconds)) is not None:
-        raise invalid_field("/published_at", error)
+    publisher, given = "", content.get("publisher") if isinstance(content, dict) else None
+    if isinstance(given, str) and not any(each.pointer == "/publisher" for each in problems):
+        try:
+            publisher = _publisher(given, sources)
+        except Problem as unknown:
+            problems += unknown.errors
+    if sent is not None and (error := time_error(normalise(sent.published_at), settings.clock_skew_seconds)) is not None:
+        problems.append(FieldProblem(pointer="/published_at", detail=error))
+    if sent is None or problems:
+        raise invalid(problems)
     if sent.language is not None and sent.language.lower().partition("-")[0] != "en":
         return lambda: _body(sent, publisher, Reading(unclear=[Unclear((0, len(sent.text)), "only English is read")]))
     parent = table_of(Place).alias("parent")

@@ -205,7 +205,7 @@ async def create_reading(
     caller: Reporter,
     database: DatabaseDep,
     settings: SettingsDep,
-    sent: Annotated[ArticleIn, Depends(validated_body(ArticleIn))],
+    content: Annotated[Any, Depends(json_body)],
 ) -> Response:
     """Return the statements that an English article makes, each with the words behind each field. Stores nothing. Needs the scope `report`.
 
@@ -213,5 +213,5 @@ async def create_reading(
     proposed as nothing. `In three weeks` counts from the day of the statement that the text names, not from publication.
     """
     async with database.read_latest() as connection:
-        read = await article.prepare(connection, sent, caller.level, settings)
+        read = await article.prepare(connection, content, caller.level, settings)
     return Response(orjson.dumps(await asyncio.to_thread(read)), headers={"Cache-Control": "no-store"}, media_type=JSON)

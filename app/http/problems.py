@@ -129,6 +129,8 @@ def field_problems(error: ValidationError | RequestValidationError, prefix: Sequ
 
 def _field_problem(entry: Any, prefix: Sequence[str | int], model: type[BaseModel] | None = None) -> FieldProblem:
     path, context = [*prefix, *entry["loc"]], entry.get("ctx", {})
+    if path[-1:] == ["[key]"]:  # Pydantic's word for a wrong name in an object, which comes before it.
+        path.pop()
     if entry["type"] == "value_error" and (name := context.get("field")):
         path.append(name)
     if entry["type"] in ("literal_error", "enum"):
@@ -139,7 +141,10 @@ def _field_problem(entry: Any, prefix: Sequence[str | int], model: type[BaseMode
             detail = detail.replace("aleppo-east", "un-convoy-2016-08")
     elif entry["type"] == "extra_forbidden":
         detail = unknown_name("unknown field", str(entry["loc"][-1]), _fields_at(model, entry["loc"][:-1]))
-    elif (template := _DETAILS.get(entry["type"])) is not None:
+    # A length that is checked after a validator of ours is that of items to Pydantic.
+    elif (
+        template := _DETAILS.get(f"string_{entry['type']}" if isinstance(entry["input"], str) else "") or _DETAILS.get(entry["type"])
+    ) is not None:
         detail = template.format(**context)
     else:
         detail = str(entry["msg"]).removeprefix("Value error, ")

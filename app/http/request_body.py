@@ -18,6 +18,7 @@ from app.http.state import app_state, request_state
 MAX_READ_BODIES = 5
 # A body may take longer than its time limit if it keeps arriving this fast, as a large file over a slow link.
 MIN_BYTES_PER_SECOND = 1024
+MERGE_PATCH = "application/merge-patch+json"
 NUL_MESSAGE = "must not contain a NUL character"
 DUPLICATE_MESSAGE = "this name stands twice in its object; send it once"
 
@@ -41,6 +42,8 @@ async def json_body(request: Request) -> Any:
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        if request.method == "PATCH":
+            raise Problem(415, f"Send the body as {MERGE_PATCH}.", headers={"Accept-Patch": f"{MERGE_PATCH}, {JSON}"})
         raise Problem(415, "Send the body as application/json.")
     reject_content_encoding(request)
     raw = await read_body(request, app_state(request).settings.max_body_bytes)

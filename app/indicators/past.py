@@ -15,7 +15,7 @@ from sqlmodel import col
 from app.assessment.document import with_revision
 from app.assessment.envelope import Assessment
 from app.assessment.inputs import AssessmentInputs, LastChange, load_inputs
-from app.assessment.loading import reports_at
+from app.assessment.loading import reports_at, visible_at
 from app.assessment.models import Indicator
 from app.assessment.terms import grade_rank
 from app.domain.kinds import KINDS
@@ -99,7 +99,7 @@ async def assess_at(connection: AsyncConnection, ids: Collection[UUID], view: Vi
     }
     with_reports: set[UUID] = set()
     for some in chunks(each for each, past in found.items() if past.assessment.value is None):
-        where = (col(Report.indicator_id).in_(some), col(Report.level) <= view.level, *reports_at(view.time_point))
+        where = (col(Report.indicator_id).in_(some), *visible_at(view.level, view.time_point), *reports_at(view.time_point))
         with_reports |= set((await connection.execute(select(col(Report.indicator_id)).where(*where).distinct())).scalars())
     return {each: past for each, past in found.items() if past.assessment.value is not None or each in with_reports}
 
@@ -121,7 +121,7 @@ async def past_state(connection: AsyncConnection, view: View) -> PastState | Non
 def has_statement(view: View) -> ColumnElement[bool]:
     """Return the condition for the indicators with a statement that a view may see; others need no assessment."""
     found = select(col(Report.global_seq)).where(
-        col(Report.indicator_id) == col(Indicator.id), col(Report.level) <= view.level, *reports_at(view.time_point)
+        col(Report.indicator_id) == col(Indicator.id), *visible_at(view.level, view.time_point), *reports_at(view.time_point)
     )
     # With EXISTS, PostgreSQL would read all reports first.
     return found.limit(1).correlate(Indicator).scalar_subquery().is_not(None)

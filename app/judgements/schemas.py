@@ -9,6 +9,7 @@ from typing_extensions import TypeAliasType
 from app.assessment.judgements import Confidence, Likelihood
 from app.domain.times import DateOrTime, Timestamp
 from app.domain.tlp import Label
+from app.domain.visible_text import not_blank
 from app.http.lists import ListEnvelope
 from app.indicators.judgement_schemas import StandingJudgement
 from app.indicators.schemas import KindName
@@ -21,14 +22,8 @@ def _joined(sent: object) -> object:
     return "\n".join(sent) if isinstance(sent, list) and all(isinstance(each, str) for each in sent) else sent
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
 # Twice this, escaped, leaves room in the 65,535 bytes of a proved entry.
-Words = Annotated[str, Field(min_length=1, max_length=3000), BeforeValidator(_joined), AfterValidator(_not_blank)]
+Words = Annotated[str, Field(min_length=1, max_length=3000), BeforeValidator(_joined), AfterValidator(not_blank)]
 
 
 class JudgementIn(BaseModel):

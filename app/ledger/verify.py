@@ -157,11 +157,11 @@ async def _verify_reports(connection: AsyncConnection, since: int) -> AsyncItera
     ]
     if not since:
         touched += [each.is_not(None) for each in (reports.superseded_from_level, reports.retracted_from_level, reports.ended_global_seq)]
-        touched += [reports.level != reports.submitted_level, reports.lowest_level != reports.submitted_level]
+        touched += [each != reports.submitted_level for each in (reports.level, reports.lowest_level, reports.highest_level)]
     page = select(table_of(Report)).where(or_(*touched)).order_by(reports.global_seq).limit(BATCH_SIZE)
     after = -1
     while rows := (await connection.execute(page.where(reports.global_seq > after))).all():
-        states = {str(row.id): _ReportState(row.submitted_level, row.submitted_level) for row in rows}
+        states = {str(row.id): _ReportState(*[row.submitted_level] * 3) for row in rows}
         ids = [row.id for row in rows]
         own = select(entries).where(entries.c.report_id.in_(ids), entries.c.type.in_(AMENDING_TYPES))
         of_later = select(entries).join(later, later.c.id == entries.c.report_id).where(later.c.supersedes.in_(ids))
@@ -174,7 +174,7 @@ async def _verify_reports(connection: AsyncConnection, since: int) -> AsyncItera
             status = row.superseded_from_level, row.retracted_from_level, row.ended_global_seq
             if status != (state.superseded, state.retracted, state.ended):
                 yield f"report {row.id}: its status is not the one that the ledger gives it"
-            if (row.level, row.lowest_level) != (state.level, state.lowest):
+            if (row.level, row.lowest_level, row.highest_level) != (state.level, state.lowest, state.highest):
                 yield f"report {row.id}: its label is not the one that the ledger gives it"
         after = rows[-1].global_seq
 
@@ -185,6 +185,7 @@ class _ReportState:
 
     level: int
     lowest: int
+    highest: int
     superseded: int | None = None
     retracted: int | None = None
     ended: int | None = None
@@ -203,7 +204,7 @@ def _amend(states: Mapping[str, _ReportState], entry: Any) -> Iterator[str]:
         new, before = (LEVELS.get(detail.get(name), MAX_LEVEL) for name in ("sensitivity", "before"))
         if report.level != before or (entry.level, entry.redacted_below) != (min(new, before), max(new, before)):
             yield f"{what}: it does not start from the label that the report had"
-        report.level, report.lowest = new, min(report.lowest, new)
+        report.level, report.lowest, report.highest = new, min(report.lowest, new), max(report.highest, new)
     if old is not None:
         level = entry.level
         if entry.type == "correction":

@@ -10,11 +10,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, W
 from typing_extensions import TypeAliasType
 
 from app.domain.kinds.values import field_error
+from app.domain.visible_text import not_blank
 from app.http.lists import ListEnvelope
 from app.reference.geometry import Geometry, Position
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="1 to 64 of a-z, 0-9 and -.")]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(not_blank)]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 3166-1 alpha-3.")]
 SourceType = TypeAliasType("SourceType", Literal["un", "government", "armed_actor", "ngo", "monitor", "media", "local_council", "witness"])
 Grade = TypeAliasType("Grade", Literal["A", "B", "C", "D", "E", "F"])
@@ -28,11 +29,7 @@ def known_language(tag: str) -> str:
     return tag
 
 
-def _known_languages(names: dict[str, str]) -> dict[str, str]:
-    return {known_language(tag): name for tag, name in names.items()}
-
-
-Names = Annotated[dict[str, Name], Field(max_length=100), AfterValidator(_known_languages)]
+Names = Annotated[dict[Annotated[str, AfterValidator(known_language)], Name], Field(max_length=100)]
 
 
 def _known_day(text: str) -> str:

@@ -90,6 +90,7 @@ def append_report(
         level=resolved.level,
         submitted_level=resolved.level,
         lowest_level=resolved.level,
+        highest_level=resolved.level,
         supersedes=supersedes.id if supersedes else None,
         fingerprint=resolved.fingerprint,
         recorded_at=appender.recorded_at,

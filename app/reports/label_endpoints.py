@@ -25,7 +25,10 @@ router = APIRouter(tags=["Reporting"])
 
 PROPOSAL_CURSOR = Cursor("proposals", UUID)
 
-_RESPONSES = AMEND_ERRORS | {202: {"model": ProposalOut, "description": "The lower label waits for another person to confirm it."}}
+_RESPONSES = AMEND_ERRORS | {
+    200: {"model": ProposalOut, "description": "The key has proposed the same already, which still waits."},
+    202: {"model": ProposalOut, "description": "The lower label waits for another person to confirm it."},
+}
 _CONFIRM_ERRORS = problem_responses(401, 403, 404, 409, 422, 503)
 
 
@@ -55,9 +58,9 @@ async def change_report_label(
     """
 
     async def write(session: AsyncSession) -> WriteResult:
-        result = await change_label(session, caller, id, body.sensitivity, body.reason, settings)
+        result, new = await change_label(session, caller, id, body.sensitivity, body.reason, settings)
         if isinstance(result, LabelProposal):
-            return WriteResult(202, orjson.dumps(proposal_body(result)), "/v1/label-proposals")
+            return WriteResult(202 if new else 200, orjson.dumps(proposal_body(result)), "/v1/label-proposals")
         return _label_result(result, caller)
 
     return await idempotent_write(request, caller, write)

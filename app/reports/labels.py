@@ -43,20 +43,24 @@ async def change_label(
     settings: Settings,
     *,
     proposal_id: UUID | None = None,
-) -> LedgerEntry | LabelProposal:
-    """Raise the label of a report at once, or propose to lower it.
+) -> tuple[LedgerEntry | LabelProposal, bool]:
+    """Raise the label of a report at once, or propose to lower it; return also whether that is new, not proposed already.
 
     Raise 404 if the caller does not see the report, 409 for its current label, and 409 for a label that cannot be lowered: that of a
     superseded or retracted report, or of a correction whose original is visible to more readers, where they would see it twice.
     """
     visible = await _require_other_label(session, caller, report_id, label)
     if label.level > visible.report.level:
-        return await _apply_label(session, caller, visible, label.level, reason, settings)
+        return await _apply_label(session, caller, visible, label.level, reason, settings), True
     await _require_declassifiable(session, visible, label.level)
     appender = await open_appender(session)
+    equal = {"report_id": report_id, "proposed_level": label.level, "previous_level": visible.report.level, "reason": reason}
+    equal |= {"proposed_by_key_id": caller.key_id, "confirmed_by_key_id": None}
+    if (waiting := await session.scalar(select(LabelProposal).filter_by(**equal).limit(1))) is not None:
+        return waiting, False
     proposal, entry = await _propose(session, appender, caller, visible.report, label.level, reason, proposal_id)
     await appender.flush(session, [entry])
-    return proposal
+    return proposal, True
 
 
 async def propose_sent_label(
@@ -226,7 +230,7 @@ async def _apply_label(
     if old is not None and old.level < before:
         detail["supersedes"] = str(old.id)
         mark_superseded(old, level, appender.global_seq + 1)
-    report.level, report.lowest_level = level, min(level, report.lowest_level)
+    report.level, report.lowest_level, report.highest_level = level, min(level, report.lowest_level), max(level, report.highest_level)
     entry = appender.new_entry(
         "label",
         caller,

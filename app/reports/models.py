@@ -21,7 +21,7 @@ class Report(SQLModel, table=True):
     """One statement of a source. Its content never changes; its label and its status do.
 
     `global_seq` is that of the entry that recorded it. `level` is the current label, `submitted_level` the label that it was sent with,
-    `lowest_level` the lowest label that it ever had.
+    `lowest_level` and `highest_level` the lowest and the highest that it ever had.
     `effective_at` is the time that it speaks of: the end of its observation, else when it was stated. It is `endless` if it passes no
     horizon while it stands without an outcome.
     `superseded_from_level` and `retracted_from_level` are the lowest clearances that see it superseded or retracted, and
@@ -43,7 +43,7 @@ class Report(SQLModel, table=True):
         Index("ix_report_ended", "indicator_id", "ended_global_seq", **_partial("ended_global_seq IS NOT NULL")),
         Index("ix_report_ended_global_seq", "global_seq", **_partial("ended_global_seq IS NOT NULL")),
         # Finds the last statement before a time, for each label.
-        Index("ix_report_declassified", "indicator_id", **_partial("lowest_level < submitted_level")),
+        Index("ix_report_declassified", "indicator_id", **_partial("level < highest_level")),
         *(Index(f"ix_report_{name}_global_seq", name, "global_seq") for name in ("indicator_id", "place_id", "source_id", "kind")),
     )
 
@@ -77,6 +77,7 @@ class Report(SQLModel, table=True):
     level: int
     submitted_level: int
     lowest_level: int
+    highest_level: int
     supersedes: UUID | None = Field(default=None, foreign_key="report.id", index=True)
     superseded_from_level: int | None = None
     retracted_from_level: int | None = None

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.access.principal import Principal
-from app.assessment.loading import reports_at
+from app.assessment.loading import reports_at, visible_at
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
 from app.domain.view import View
@@ -55,13 +55,17 @@ class VisibleReport:
 def status_in(view: View) -> ColumnElement[str]:
     """Return an expression for the status of a report in a view."""
     # `lowest_level`: a reader who once saw the superseding report knows of it, even if its label was raised since.
-    superseding = [NEWER.c.supersedes == col(Report.id), NEWER.c.lowest_level <= view.level]
+    superseding = [NEWER.c.supersedes == col(Report.id)]
     # Retractions are as visible as their report; a reinstatement may have a label that was lowered since.
     retraction_type = and_(col(LedgerEntry.type) == "retraction", col(LedgerEntry.level) <= view.level)
     retracting = [col(LedgerEntry.report_id) == col(Report.id), or_(retraction_type, col(LedgerEntry.type) == "reinstatement")]
     if (through := view.time_point.through_global_seq) is not None:
-        superseding.append(NEWER.c.global_seq <= through)
+        seen_by_then = (col(LedgerEntry.report_id) == NEWER.c.id, col(LedgerEntry.type) == "label", col(LedgerEntry.level) <= view.level)
+        lowered = exists().where(*seen_by_then, col(LedgerEntry.global_seq) <= through).correlate(NEWER)
+        superseding += [NEWER.c.global_seq <= through, or_(NEWER.c.submitted_level <= view.level, lowered)]
         retracting.append(col(LedgerEntry.global_seq) <= through)
+    else:
+        superseding.append(NEWER.c.lowest_level <= view.level)
     # Scalar subqueries, because PostgreSQL plans EXISTS as a scan of whole tables.
     newer = select(NEWER.c.global_seq).where(*superseding).correlate(Report).limit(1).scalar_subquery()
     last = select(col(LedgerEntry.type)).where(*retracting).order_by(col(LedgerEntry.global_seq).desc())
@@ -78,8 +82,8 @@ def status_in(view: View) -> ColumnElement[str]:
 def _select_reports(view: View) -> Select[Any]:
     level = view.level
     first_seq = select(func.min(seq_column(level))).where(col(LedgerEntry.report_id) == col(Report.id))
-    superseded = select(OLD.c.id).where(OLD.c.id == col(Report.supersedes), OLD.c.level <= level)
-    relayed = select(RELAYED.c.id).where(RELAYED.c.id == col(Report.relays), RELAYED.c.level <= level)
+    superseded = select(OLD.c.id).where(OLD.c.id == col(Report.supersedes), *visible_at(level, view.time_point, OLD.c))
+    relayed = select(RELAYED.c.id).where(RELAYED.c.id == col(Report.relays), *visible_at(level, view.time_point, RELAYED.c))
     return (
         select(
             *table_of(Report).c,
@@ -238,15 +242,11 @@ async def require_visible_report(connection: AsyncConnection, report_id: UUID, c
 def declassified_for(level: int, *where: ColumnElement[bool]) -> ColumnElement[bool]:
     """Return the condition that a label change which fits `where` lowered the label of a report to this level or below."""
     lowering = [col(LedgerEntry.report_id) == col(Report.id), col(LedgerEntry.type) == "label", col(LedgerEntry.level) <= level]
-    return and_(col(Report.lowest_level) < col(Report.submitted_level), exists().where(*lowering, *where).correlate(Report))
+    return and_(col(Report.level) < col(Report.highest_level), exists().where(*lowering, *where).correlate(Report))
 
 
 def _visible_in(view: View) -> list[ColumnElement[bool]]:
-    where = [col(Report.level) <= view.level, *reports_at(view.time_point)]
-    if (through := view.time_point.through_global_seq) is not None:
-        declassified = declassified_for(view.level, col(LedgerEntry.global_seq) <= through)
-        where.append(or_(col(Report.submitted_level) <= view.level, declassified))
-    return where
+    return [*visible_at(view.level, view.time_point), *reports_at(view.time_point)]
 
 
 async def load_report(connection: AsyncConnection, report_id: UUID, view: View) -> dict[str, Any] | None:
@@ -271,7 +271,7 @@ async def _amendments(connection: AsyncConnection, report_id: UUID, view: View) 
     own_types = col(LedgerEntry.type).in_(("retraction", "reinstatement"))
     own = entries.where(col(LedgerEntry.report_id) == report_id, own_types, col(LedgerEntry.level) <= view.level)
     corrections = entries.join(Report, col(Report.global_seq) == col(LedgerEntry.global_seq)).where(
-        col(Report.supersedes) == report_id, col(Report.level) <= view.level
+        col(Report.supersedes) == report_id, *visible_at(view.level, view.time_point)
     )
     rows = [*await connection.execute(own), *await connection.execute(corrections)]
     return [

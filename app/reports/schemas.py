@@ -3,13 +3,14 @@
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, ValidationInfo, create_model, field_validator, model_validator
 from typing_extensions import TypeAliasType
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.values import WHOLE, field_error
 from app.domain.times import DateOrTime, Timestamp, end_of, start_of
 from app.domain.tlp import Label
+from app.domain.visible_text import not_blank
 from app.http.lists import ListEnvelope
 from app.reference.schemas import Grade, Slug
 
@@ -32,7 +33,7 @@ ReportStatus = TypeAliasType("ReportStatus", Literal["standing", "superseded", "
 WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialised", "averted", "overtaken", "unknown"])
 AmendmentType = TypeAliasType("AmendmentType", Literal["correction", "retraction", "reinstatement"])
 OutcomeStatus = TypeAliasType("OutcomeStatus", Literal[201, 200, 422])
-Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Reason, in words.")]
+Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Reason, in words."), AfterValidator(not_blank)]
 WebUrl = Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s]+$")]
 PlaceName = Annotated[str, Field(min_length=1, max_length=100, description="Slug of the place, or `scheme:code`.")]
 
@@ -222,7 +223,7 @@ class OutcomeIn(BaseModel):
 
     outcome: WarningOutcome = Field(description="Whether the warning came true.")
     reason: Reason = Field(description="Why this is the outcome.")
-    report: UUID = Field(description="Identifier of the report that shows it.")
+    report: UUID = Field(description="Identifier of the report that shows it; for `pending`, that of the outcome to take back.")
 
 
 class OutcomeOut(_EntryOut):

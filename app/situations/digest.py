@@ -13,7 +13,7 @@ from sqlmodel import col
 
 from app.assessment.envelope import Assessment
 from app.assessment.judgements import Judgement
-from app.assessment.loading import load_reports, reports_at
+from app.assessment.loading import load_reports, reports_at, visible_at
 from app.assessment.statement import Statement
 from app.assessment.terms import in_order_of_time
 from app.domain.kinds import KINDS
@@ -89,7 +89,7 @@ async def load_changes(connection: AsyncConnection, indicators: Collection[UUID]
     for some in chunks(indicators):
         if period.after_revision is None:
             assert period.before.time_point.as_of is not None
-            stated = (col(Report.stated_at) > period.before.time_point.as_of, *reports_at(then), col(Report.level) <= level)
+            stated = (col(Report.stated_at) > period.before.time_point.as_of, *reports_at(then), *visible_at(level, then))
             wanted: Select[Any] = (
                 select(col(Report.id)).where(col(Report.indicator_id).in_(some), *stated).order_by(col(Report.global_seq).desc())
             )
@@ -109,7 +109,7 @@ async def load_changes(connection: AsyncConnection, indicators: Collection[UUID]
         for column in (col(Report.id), col(Report.supersedes))
         for row in await connection.execute(
             select(col(Report.id), col(Report.supersedes)).where(
-                column.in_(some), col(Report.supersedes).is_not(None), col(Report.level) <= level, *reports_at(then)
+                column.in_(some), col(Report.supersedes).is_not(None), *visible_at(level, then), *reports_at(then)
             )
         )
     ]

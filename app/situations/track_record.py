@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from app.assessment.envelope import assess
 from app.assessment.inputs import load_outcomes
-from app.assessment.loading import load_all, reports_at
+from app.assessment.loading import load_all, reports_at, visible_at
 from app.assessment.outcomes import Outcome, outcomes_in_force
 from app.assessment.statement import Statement
 from app.assessment.terms import in_order_of_time, is_party, is_sound, origin_of
@@ -64,7 +64,8 @@ async def load_track_record(connection: AsyncConnection, source: UUID, view: Vie
     Reports that are superseded, retracted or relayed do not count: the words of an outlet are no further warning of the source.
     """
     kinds = [name for name, kind in KINDS.items() if kind.has_outcome]
-    where = (col(Report.source_id) == source, col(Report.kind).in_(kinds), col(Report.level) <= view.level, *reports_at(view.time_point))
+    seen = (*visible_at(view.level, view.time_point), *reports_at(view.time_point))
+    where = (col(Report.source_id) == source, col(Report.kind).in_(kinds), *seen)
     rows = await connection.execute(select(col(Report.indicator_id), col(Report.kind)).where(*where).distinct())
     kind_of = {row.indicator_id: row.kind for row in rows}
     statements = await load_all(connection, kind_of, view.time_point, level=view.level)

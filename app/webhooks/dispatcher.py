@@ -125,7 +125,7 @@ class Dispatcher:
             del self._deliveries[webhook_id]
 
     async def _deliver_leased(self, lease: Lease) -> None:
-        """Deliver what is due, one after another, until all is done or the lease cannot be renewed."""
+        """Deliver what is due, one after another, until all is done, one fails or the lease cannot be renewed."""
         settings, webhook, body = self._settings, lease.webhook, lease.body
         try:
             async with new_client() as client:
@@ -134,9 +134,12 @@ class Dispatcher:
                     result = await deliver(client, webhook["url"], delivery["id"], body, webhook["secret"], settings)
                     async with self._database.writer.begin() as connection:
                         await record_result(connection, webhook, delivery, started, result, settings)
-                        if following is None or self._stopping or not await renew_lease(connection, webhook, settings):
+                        # What follows one that failed waits for it, because a receiver takes the changes in the order of the ledger.
+                        ends = following is None or result.error is not None or self._stopping
+                        if ends or not await renew_lease(connection, webhook, settings):
                             await release_lease(connection, webhook)
                             return
+                        assert following is not None
                         body = await refresh_body(connection, webhook, following)
         except BaseException:
             # A cancelled attempt may have arrived; the next lease repeats it under the same identifier.
@@ -149,7 +152,7 @@ class Dispatcher:
 def _select_deliverable(public_level: int) -> Select[Any]:
     """Select every deliverable webhook at the time `now`: its lease, its first pending delivery, and whether it has changes to queue."""
     hooks, sent = table_of(Webhook).c, table_of(Delivery).c
-    first = select(func.min(sent.next_attempt_at)).where(sent.webhook_id == hooks.id, sent.status == "pending")
+    first = select(sent.next_attempt_at).where(sent.webhook_id == hooks.id, sent.status == "pending").order_by(sent.seq).limit(1)
     head = case({level: head_seq(level) for level in range(len(LABELS))}, value=hooks.level)
     has_changes = (hooks.cursor_seq < func.coalesce(head, 0)) & ~is_full()
     columns = hooks.id, hooks.lease_expires_at, first.scalar_subquery().label("due_at")

@@ -124,7 +124,7 @@ async def record_result(
     await connection.execute(update_log.values(status="failed" if next_at is None else "pending", next_attempt_at=next_at))
     if result.status_code == 410:
         await _disable(connection, webhook["id"], "the receiver answered 410 (Gone)")
-    elif next_at is None and (now - failing_since).total_seconds() >= settings.webhook_disable_after_seconds:
+    elif (now - failing_since).total_seconds() >= settings.webhook_disable_after_seconds:
         await _disable(connection, webhook["id"], f"no delivery has succeeded since {failing_since:%Y-%m-%d %H:%M} UTC")
 
 

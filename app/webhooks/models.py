@@ -3,12 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Column, Index, Text, text
+from sqlalchemy import Column, Index, Text
 from sqlmodel import Field, SQLModel
 
 from app.storage.types import BigInt, UtcDateTime
-
-PENDING = text("status = 'pending'")
 
 
 class Webhook(SQLModel, table=True):
@@ -49,7 +47,6 @@ class Delivery(SQLModel, table=True):
     __table_args__ = (
         Index("uq_webhook_delivery_webhook_id_seq", "webhook_id", "seq", unique=True),
         Index("ix_webhook_delivery_webhook_id_status_seq", "webhook_id", "status", "seq"),
-        Index("ix_webhook_delivery_due", "webhook_id", "next_attempt_at", sqlite_where=PENDING, postgresql_where=PENDING),
     )
 
     id: UUID = Field(primary_key=True)

@@ -6,6 +6,7 @@ The ledger is the outbox: each webhook has a cursor in it, so every committed ch
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import takewhile
 from uuid import UUID
 
 import orjson
@@ -74,10 +75,10 @@ async def enqueue_changes(connection: AsyncConnection, webhook: RowMapping, now:
 
 
 async def due_deliveries(connection: AsyncConnection, webhook_id: UUID, now: datetime) -> Sequence[RowMapping]:
-    """Load the deliveries that are due, in ledger order."""
-    due = select(deliveries).where(deliveries.c.webhook_id == webhook_id, deliveries.c.status == "pending")
-    due = due.where(deliveries.c.next_attempt_at <= now).order_by(deliveries.c.seq).limit(BATCH_SIZE)
-    return (await connection.execute(due)).mappings().all()
+    """Load the deliveries that are due, in ledger order: none after one that waits for its next attempt."""
+    pending = select(deliveries).where(deliveries.c.webhook_id == webhook_id, deliveries.c.status == "pending")
+    rows = (await connection.execute(pending.order_by(deliveries.c.seq).limit(BATCH_SIZE))).mappings()
+    return list(takewhile(lambda each: each["next_attempt_at"] <= now, rows))
 
 
 async def refresh_body(connection: AsyncConnection, webhook: RowMapping, delivery: RowMapping) -> str:

@@ -87,7 +87,7 @@ class DeliveryOut(BaseModel):
     id: str = Field(description="Identifier; also the `webhook-id` of every attempt and the `id` of the event.")
     seq: int = Field(description="`seq` of the change in the ledger of the webhook's clearance.")
     type: str = Field(description="CloudEvents type of the event.")
-    status: DeliveryStatus = Field(description="`pending`: due at `next_attempt_at`. `failed`: no further attempt.")
+    status: DeliveryStatus = Field(description="`pending`: due at `next_attempt_at`, after those before it. `failed`: no further attempt.")
     attempts: int = Field(description="Attempts since it was queued or since the last redelivery.")
     created_at: Timestamp = Field(description="When it was queued, UTC.")
     last_attempt_at: Timestamp | None = Field(description="Last attempt, UTC; null before the first.")

@@ -37,6 +37,13 @@ class FailingTransport(httpx.BaseTransport):
         )
 
 
+def test_list_given_to_send_is_refused_before_it_is_sent() -> None:
+    transport = FailingTransport()
+    with Lifeline(URL, transport=transport) as lifeline, pytest.raises(TypeError, match="send_all"):
+        lifeline.send([{}])  # type: ignore[arg-type]
+    assert not transport.requests
+
+
 def test_failed_attempts_are_retried_with_one_idempotency_key() -> None:
     transport = FailingTransport(None, 503, 429, None)
     with Lifeline(URL, transport=transport) as lifeline:

@@ -185,6 +185,8 @@ async def test_invalid_query_parameter_gets_422(client: httpx.AsyncClient) -> No
     for query, name in (("limit=0", "limit"), ("limit=x", "limit"), ("as_of=x", "as_of"), ("cursor=x", "cursor"), ("kind=x", "kind")):
         body = assert_problem(await client.get(f"/v1/indicators?{query}"), 422, "/v1/indicators")
         assert [error["pointer"] for error in body["errors"]] == [f"?{name}"]
+    body = assert_problem(await client.get("/v1/reports", params={"q": "x" * 101}), 422, "/v1/reports")
+    assert body["errors"] == [{"pointer": "?q", "detail": "must have at most 100 characters"}]
 
 
 @sqlite_only

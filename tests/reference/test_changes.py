@@ -95,7 +95,11 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("places/oldtown", {"valid_from": "2016-12-22", "valid_to": "2016-12-21"}, "/valid_to"),
     ("places/oldtown", {"valid_to": "22 December"}, "/valid_to"),
     ("places/oldtown", {"timezone": "Aleppo"}, "/timezone"),
-    ("places/oldtown", {"names": {"Arabic": "x"}}, "/names"),
+    ("places/oldtown", {"names": {"Arabic": "x"}}, "/names/Arabic"),
+    ("places/oldtown", {"names": {"ar": "\u200b "}}, "/names/ar"),
+    ("places/oldtown", {"name": "   "}, "/name"),
+    ("sources/agency", {"name": " \u200b "}, "/name"),
+    ("routes/north-road", {"name": "\u202e\u3164"}, "/name"),
     ("places/oldtown", {"geometry": {"type": "Point", "coordinates": [37, 36, 10**30]}}, "/geometry"),
     ("sources/agency", {"reliability": "A"}, "/reliability"),
     ("sources/agency", {"first_reliability": "A"}, "/first_reliability"),
@@ -117,7 +121,11 @@ async def test_patch_names_each_field_that_it_cannot_change(client: httpx.AsyncC
     taken = await client.patch("/v1/places/oldtown", json={"codes": [{"scheme": "pcode", "code": "SY07"}]})
     assert (taken.status_code, "pcode:SY07" in taken.json()["detail"]) == (409, True)
     assert (await client.patch("/v1/places/nowhere", json={})).status_code == 404
-    assert (await client.patch("/v1/places/oldtown", content="{}", headers={"Content-Type": "text/plain"})).status_code == 415
+    as_text = await client.patch("/v1/places/oldtown", content="{}", headers={"Content-Type": "text/plain"})
+    assert (as_text.status_code, as_text.headers["Accept-Patch"].split(", ")[0]) == (415, MERGE_PATCH["Content-Type"])
+    assert MERGE_PATCH["Content-Type"] in as_text.json()["detail"]
+    assert errors(await client.post("/v1/places", json={"slug": "blank", "name": "\u00a0\u2060"})) == ["/name"]
+    assert errors(await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "   "})) == ["/reason"]
     assert len(await all_changes(client)) == SEEDED + 1
 
 

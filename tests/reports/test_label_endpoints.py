@@ -303,6 +303,10 @@ async def test_label_that_cannot_change_gets_409_404_403_or_422(
     wrong = await client.post(f"/v1/reports/{recorded['id']}/label", json={"sensitivity": "purple", "reason": "", "more": 1})
     assert sorted(each["pointer"] for each in wrong.json()["errors"]) == ["/more", "/reason", "/sensitivity"]
     proposal = (await change_label(client, recorded, "clear")).json()
+    again = await change_label(client, recorded, "clear")
+    assert (again.status_code, again.json()) == (200, proposal), "an equal proposal is not recorded twice"
+    assert (await change_label(second, recorded, "clear")).status_code == 202
+    assert len((await client.get("/v1/label-proposals")).json()["items"]) == 2
     assert (await client.post(f"/v1/reports/{recorded['id']}/retraction", json={"reason": "withdrawn"})).status_code == 201
     # Otherwise the report would stand for readers who did not see the retraction.
     assert (await second.post(proposal["links"]["confirmation"])).status_code == 409
