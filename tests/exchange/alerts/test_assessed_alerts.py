@@ -242,3 +242,48 @@ async def test_service_that_works_again_cancels_the_alerts_that_it_ends(
     await post(client, f"/v1/reports/{some['id']}/retraction", reason="not so")
     assert set(await titles(green)) == {first["id"], second["id"], some["id"]}
     assert await problems(settings) == []
+
+
+async def test_each_message_has_its_identifier_and_names_those_in_force(client: httpx.AsyncClient) -> None:
+    warning = await say(client, "agency", "2016-08-01", food(days=(5, 9)))
+    path, names = f"/v1/reports/{warning['id']}", [warning["id"]]
+    for number in ("", "-2"):
+        await post(client, f"{path}/retraction", reason=f"doubted{number}")
+        await post(client, f"{path}/reinstatement", reason=f"confirmed{number}")
+        names += [f"{warning['id']}-cancel{number}", f"{warning['id']}-reinstated{number}"]
+    assert list(await titles(client)) == names[::-1]
+    messages = [await cap(client, each) for each in names]
+    assert [text(each, "identifier") for each in messages] == names
+    assert [text(each, "note") for each in messages] == [None, "doubted", "confirmed", "doubted-2", "confirmed-2"]
+    assert [text(each, "msgType") for each in messages] == ["Alert", "Cancel", "Alert", "Cancel", "Alert"]
+    assert [await references(client, {"id": each}) for each in names] == [[], names[:1], [], names[2:3], []]
+    await say(client, "monitor", "2016-08-06", food("resupplied"))
+    assert await references(client, await say(client, "outlet", "2016-08-06", food("resupplied"))) == names[-1:]
+    corrected = await post(client, f"{path}/correction", **statement("agency", "2016-08-01", food(days=(6, 9)), reason="misread"))
+    assert await references(client, corrected) == names[-1:]
+    for unknown in (f"{warning['id']}-cancel-3", f"{warning['id']}-2", f"{warning['id']}-cancel-1"):
+        assert (await client.get(f"/v1/alerts/{unknown}.cap")).status_code == 404
+
+
+@sqlite_only
+async def test_raised_report_leaves_no_trace_in_the_alert_of_its_correction(client: httpx.AsyncClient, make_client: MakeClient) -> None:
+    public = await make_client(clearance=Label.CLEAR)
+    first = await say(client, "agency", "2016-08-01", hospitals("out_of_service"))
+    new = await post(
+        client, f"/v1/reports/{first['id']}/correction", **statement("agency", "2016-08-02", hospitals("out_of_service"), reason="the day")
+    )
+    ended = await post(
+        client, f"/v1/reports/{new['id']}/correction", **statement("agency", "2016-08-02", hospitals("working"), reason="no")
+    )
+    assert await shown(public, new) == ("Actual", "Update", "Prepare")
+    assert (await titles(public))[ended["id"]] == ("Withdrawn", "Cancel")
+    for each in (first, new):
+        await post(client, f"/v1/reports/{each['id']}/label", sensitivity="red", reason="names a depot")
+        assert each["id"] not in (await public.get("/v1/alerts")).text
+        if each is first:
+            message = await cap(public, new["id"])
+            assert (text(message, "msgType"), text(message, "references"), text(message, "note")) == ("Alert", None, None)
+    # There is nothing left that it cancels.
+    assert (await public.get(f"/v1/alerts/{ended['id']}.cap")).status_code == 404
+    assert ended["id"] not in await titles(public)
+    assert ended["id"] in await titles(client)
