@@ -287,3 +287,66 @@ async def test_raised_report_leaves_no_trace_in_the_alert_of_its_correction(clie
     assert (await public.get(f"/v1/alerts/{ended['id']}.cap")).status_code == 404
     assert ended["id"] not in await titles(public)
     assert ended["id"] in await titles(client)
+
+
+async def lower(make_client: MakeClient, report: dict[str, Any], label: Label) -> dict[str, Any]:
+    """Lower a label as two persons do, and return the entry."""
+    one, two = [await make_client(clearance=Label.RED) for _ in range(2)]
+    answer = await one.post(f"/v1/reports/{report['id']}/label", json={"sensitivity": label.value, "reason": "public now"})
+    return await post(two, f"/v1/label-proposals/{answer.json()['id']}/confirmation")
+
+
+@mostly_sqlite
+async def test_lowered_label_sends_the_alert_to_those_who_now_see_it(
+    client: httpx.AsyncClient, make_client: MakeClient, settings: Settings
+) -> None:
+    public, green = await make_client(clearance=Label.CLEAR), await make_client(clearance=Label.GREEN)
+    warning = await say(client, "agency", "2016-08-01", food(days=(5, 9)), sensitivity="amber")
+    path = f"/v1/reports/{warning['id']}"
+    await post(client, f"{path}/retraction", reason="doubted")
+    await post(client, f"{path}/reinstatement", reason="confirmed")
+    before = await cap(client, warning["id"])
+    await lower(make_client, warning, Label.GREEN)
+    shown_to_all = await lower(make_client, warning, Label.CLEAR)
+    # Those who saw it keep their message, and get no second one.
+    assert len(await titles(client)) == 3
+    assert text(await cap(client, warning["id"]), "sent") == text(before, "sent")
+    for reader in (public, green):
+        assert await titles(reader) == {warning["id"]: ("Supply run-out: food, Old town", "Alert")}
+        assert await shown(reader, warning) == ("Actual", "Alert", "Prepare")
+        assert text(await cap(reader, warning["id"]), "note") is None
+    assert str(text(await cap(public, warning["id"]), "sent"))[:19] == shown_to_all["recorded_at"][:19]
+    # Out of sight for a while, it is no news.
+    await post(client, f"{path}/label", sensitivity="red", reason="names a depot")
+    assert await titles(public) == {}
+    await lower(make_client, warning, Label.CLEAR)
+    assert list(await titles(public)) == [warning["id"]]
+    corrected = await post(client, f"{path}/correction", **statement("agency", "2016-08-01", food(days=(6, 9)), reason="misread"))
+    assert (await references(public, corrected), await references(client, corrected)) == (
+        [warning["id"]],
+        [f"{warning['id']}-reinstated"],
+    )
+    assert await problems(settings) == []
+
+
+@sqlite_only
+async def test_lowered_label_ends_the_alerts_that_its_readers_have(
+    client: httpx.AsyncClient, make_client: MakeClient, settings: Settings
+) -> None:
+    public = await make_client(clearance=Label.CLEAR)
+    first = await say(client, "agency", "2016-11-01", hospitals("out_of_service"))
+    await say(client, "monitor", "2016-11-05", hospitals("working", working=5))
+    hidden = await say(client, "envoy", "2016-11-07", hospitals("out_of_service"), sensitivity="red")
+    again = await say(client, "outlet", "2016-11-07", hospitals("working"), sensitivity="red")
+    # Beside the hidden one, the second voice is not enough.
+    assert set(await titles(client)) == {first["id"], hidden["id"]}
+    await lower(make_client, again, Label.CLEAR)
+    assert (await shown(public, again), await references(public, again)) == (("Actual", "Cancel", None), [first["id"]])
+    # A correction that only some see is theirs; lowered, it is an update for all.
+    road_ = await say(client, "agency", "2016-08-01", road("closed"))
+    narrow = statement("agency", "2016-08-02", road("closed"), sensitivity="amber", reason="the day")
+    corrected = await post(client, f"/v1/reports/{road_['id']}/correction", **narrow)
+    assert next(iter(await titles(public))) == road_["id"]
+    await lower(make_client, corrected, Label.CLEAR)
+    assert (await shown(public, corrected), await references(public, corrected)) == (("Actual", "Update", "Avoid"), [road_["id"]])
+    assert await problems(settings) == []
