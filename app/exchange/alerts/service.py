@@ -102,8 +102,16 @@ async def list_messages(
 ) -> tuple[list[Message], int | None, int]:
     """Return a page of messages on the reports that match `where`, newest first; the last seq if there are more; the head of the ledger."""
     statement = _select_messages(view.level).where(*where)
-    rows, last, revision = await fetch_page(connection, statement, key="seq", after=before, limit=limit, level=view.level, descending=True)
-    return await _build_messages(connection, rows, view, lang), last, revision
+    found: list[tuple[int, Message]] = []
+    more = True
+    # Some entries are no messages: a page with gaps would show that reports are out of sight.
+    while more and len(found) <= limit:
+        rows, before, revision = await fetch_page(
+            connection, statement, key="seq", after=before, limit=limit + 1, level=view.level, descending=True
+        )
+        found += await _build_messages(connection, rows, view, lang)
+        more = before is not None
+    return [each for _, each in found[:limit]], found[limit - 1][0] if len(found) > limit else None, revision
 
 
 async def get_message(connection: AsyncConnection, identifier: str, view: View, lang: str | None = None) -> Message | None:
@@ -116,10 +124,11 @@ async def get_message(connection: AsyncConnection, identifier: str, view: View, 
     seqs = [each.seq for each in sent if each.identifier == identifier.lower()]
     statement = _select_messages(view.level).where(col(Report.id) == report, seq_column(view.level).in_(seqs))
     rows = (await connection.execute(statement)).mappings().all() if seqs else []
-    return next(iter(await _build_messages(connection, rows, view, lang)), None)
+    return next((each for _, each in await _build_messages(connection, rows, view, lang)), None)
 
 
-async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view: View, lang: str | None) -> list[Message]:
+async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view: View, lang: str | None) -> list[tuple[int, Message]]:
+    """Return the messages of some entries, each with the position of its entry."""
     known = await sources_by_id(connection, {row["source_id"] for row in rows})
     sources = {id_: each.visible_at(view.level) for id_, each in known.items()}
     places = await places_by_id(connection, {row["place_id"] for row in rows})
@@ -160,8 +169,8 @@ async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view
                 place=place,
                 geometry=geometries.get(place.slug),
             )
-        messages.append(_message(row, statement, sent, view.level, confirmed=confirmed))
-    return [each for each in messages if each is not None]
+        messages.append((row["seq"], _message(row, statement, sent, view.level, confirmed=confirmed)))
+    return [(seq, each) for seq, each in messages if each is not None]
 
 
 def _ended_by(row: Any, level: int) -> list[UUID]:

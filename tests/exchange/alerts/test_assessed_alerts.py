@@ -308,7 +308,7 @@ async def test_lowered_label_sends_the_alert_to_those_who_now_see_it(
     before = await cap(client, warning["id"])
     await lower(make_client, warning, Label.GREEN)
     shown_to_all = await lower(make_client, warning, Label.CLEAR)
-    # Those who saw it keep their message, and get no second one.
+    # Readers who saw it keep their message, and get no second one.
     assert len(await titles(client)) == 3
     assert text(await cap(client, warning["id"]), "sent") == text(before, "sent")
     for reader in (public, green):
@@ -316,11 +316,13 @@ async def test_lowered_label_sends_the_alert_to_those_who_now_see_it(
         assert await shown(reader, warning) == ("Actual", "Alert", "Prepare")
         assert text(await cap(reader, warning["id"]), "note") is None
     assert str(text(await cap(public, warning["id"]), "sent"))[:19] == shown_to_all["recorded_at"][:19]
-    # Out of sight for a while, it is no news.
+    # Out of sight for a while, it is no news, and no gap in a page.
     await post(client, f"{path}/label", sensitivity="red", reason="names a depot")
     assert await titles(public) == {}
     await lower(make_client, warning, Label.CLEAR)
     assert list(await titles(public)) == [warning["id"]]
+    (entry,) = feedparser.parse((await public.get("/v1/alerts?limit=1")).content).entries
+    assert entry.id.endswith(f"/{warning['id']}.cap")
     corrected = await post(client, f"{path}/correction", **statement("agency", "2016-08-01", food(days=(6, 9)), reason="misread"))
     assert (await references(public, corrected), await references(client, corrected)) == (
         [warning["id"]],
