@@ -1,4 +1,4 @@
-"""Which reports may be acted on as alerts, and which earlier ones each of them ends, as of when they are recorded. Pure."""
+"""Which reports may be acted on as alerts, and which earlier ones each of them ends, as of when readers first see them. Pure."""
 
 from collections.abc import Collection
 from typing import Any
@@ -16,8 +16,11 @@ from app.domain.tlp import MAX_LEVEL
 MAX_CHECKED_REPORTS = 50
 
 
-def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID]) -> list[dict[str, Any]]:
-    """Return the rows to store for reports on one indicator that were just recorded: those that call for an alert, or cancel one."""
+def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID], shown_below: int | None = None) -> list[dict[str, Any]]:
+    """Return the rows to store for reports on one indicator that were just recorded: those that call for an alert, or cancel one.
+
+    For a report that a lower label just showed to the clearances from that label to `shown_below`, return what it is for these alone.
+    """
     kind = KINDS[inputs.subject.kind]
 
     def calls(each: Statement) -> bool:
@@ -33,10 +36,11 @@ def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID]) -> list[dic
         each.id: {"report_id": each.id, "cancels": each.id in cancelling, "confirmed": 0, "ended": {}} for each in new
     }
     changing = inputs.changing_levels() if new else set()
-    for level in range(min((each.level for each in new), default=MAX_LEVEL + 1), MAX_LEVEL + 1):
+    end = MAX_LEVEL + 1 if shown_below is None else shown_below
+    for level in range(min((each.level for each in new), default=end), end):
         if not checked or level in changing:
             seen = [each for each in new if each.level <= level][-MAX_CHECKED_REPORTS:]
-            checked = {each.id: _check(inputs, level, each) for each in seen}
+            checked = {each.id: _check(inputs, level, each, each.global_seq if shown_below is None else None) for each in seen}
         for report, (confirmed, ended) in checked.items():
             row = rows[report]
             gone = [each for each in ended if not row["cancels"] or each in alerting]
@@ -45,10 +49,10 @@ def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID]) -> list[dic
     return [each for each in rows.values() if each["confirmed"] or not each["cancels"]]
 
 
-def _check(inputs: AssessmentInputs, level: int, report: Statement) -> tuple[bool, list[UUID]]:
+def _check(inputs: AssessmentInputs, level: int, report: Statement, through: int | None) -> tuple[bool, list[UUID]]:
     """Tell for a clearance whether a report can be acted on, and which reports that it contradicts stood until it came."""
     kind = KINDS[inputs.subject.kind]
-    said = [each for each in inputs.statements if each.global_seq <= report.global_seq]
+    said = [each for each in inputs.statements if through is None or each.global_seq <= through]
     by_id = {each.id: each for each in said if each.level <= level}
     found = inputs.assess(level, statements=said)
     if report not in found.standing:

@@ -100,7 +100,7 @@ class Indicator(SQLModel, table=True):
 
 
 class AlertStanding(SQLModel, table=True):
-    """The assessment of a report of a kind with alerts when it was recorded; the alert that was sent does not change later.
+    """The assessment of a report of a kind with alerts when each clearance first saw it; the alert that was sent does not change later.
 
     `confirmed` has the bit `1 << level` of each clearance for which it can be acted on, `ended` such bits for each report that it ended.
     One that `cancels` calls for no alert: it has a message only where it is confirmed, for the alerts that it ended.

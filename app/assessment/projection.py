@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.assessment.alerts import alert_rows
 from app.assessment.document import IndicatorIdentity
 from app.assessment.envelope import Assessment
-from app.assessment.inputs import DATED, AssessmentInputs, LastChange, build_inputs, load_subjects
+from app.assessment.inputs import DATED, AssessmentInputs, LastChange, build_inputs, load_inputs, load_subjects
 from app.assessment.models import AlertStanding, IndicatorProjection
 from app.assessment.steps import Row, add_steps
 from app.assessment.terms import grade_rank
@@ -122,6 +122,21 @@ async def reassess(
             recorded.setdefault(indicator, set()).add(entry.report_id)
     if alerts := [row for indicator, some in recorded.items() for row in alert_rows(inputs[indicator], some)]:
         await connection.execute(insert(table_of(AlertStanding)), alerts)
+
+
+async def judge_shown_alert(
+    session: AsyncSession, indicator: UUID, report: UUID, shown_below: int, horizons: Mapping[str, timedelta]
+) -> None:
+    """Judge the alert of a report for the clearances below a level, to which a lower label just showed it."""
+    connection, alerts = await session.connection(), table_of(AlertStanding)
+    inputs = await load_inputs(connection, [indicator], horizons)
+    for row in alert_rows(inputs[indicator], [report], shown_below):
+        before = (await connection.execute(select(alerts).where(alerts.c.report_id == report))).one_or_none()
+        if before is not None:
+            row["confirmed"] |= before.confirmed
+            row["ended"] = {each: row["ended"].get(each, 0) | before.ended.get(each, 0) for each in before.ended | row["ended"]}
+        await connection.execute(delete(alerts).where(alerts.c.report_id == report))
+        await connection.execute(insert(alerts), [row])
 
 
 # Without the ORM, which would double the cost of each statement.

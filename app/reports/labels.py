@@ -13,8 +13,9 @@ from app.access.keys import UNKNOWN_PERSON, persons_of
 from app.access.models import ApiKey
 from app.access.principal import Principal
 from app.assessment.models import IndicatorSource
-from app.assessment.projection import reassess
+from app.assessment.projection import judge_shown_alert, reassess
 from app.domain.identifiers import uuid7
+from app.domain.kinds import KINDS
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem, not_found
@@ -222,7 +223,7 @@ async def _apply_label(
     appender = await open_appender(session)
     report = await session.get(Report, visible.report.global_seq)
     assert report is not None
-    before, lowered = report.level, level < report.level
+    before, lowered, lowest = report.level, level < report.level, report.lowest_level
     detail = {"sensitivity": LABELS[level].value, "before": LABELS[before].value} | first_recorded_detail(first_recorded_at)
     if proposal is not None:
         detail["proposal"] = str(proposal)
@@ -252,6 +253,8 @@ async def _apply_label(
     rested = select(OUTCOMES.c.indicator_id).where(OUTCOMES.c.report_id == report.id, OUTCOMES.c.type == "outcome")
     await replace_evidence_sources(session, set(await session.scalars(rested)))
     await reassess(session, [(report.indicator_id, entry.level, entry)], settings.horizons)
+    if level < lowest and KINDS[report.kind].has_alerts:
+        await judge_shown_alert(session, report.indicator_id, report.id, lowest, settings.horizons)
     return entry
 
 

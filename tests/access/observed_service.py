@@ -334,6 +334,13 @@ class ObservedService:
         outcome = {"outcome": "averted" if self.is_twin else "materialised", "reason": f"{seen}", "report": evidence["id"]}
         ended = await self.post(revealer, f"/v1/indicators/{dict(self.visible)[warning]}/outcome", outcome)
         await self.post(revealer, f"/v1/reports/{evidence['id']}/label", change)
+        # One that called for an alert, or not, was corrected to one that does.
+        clinic = report("service_status", {"state": "working" if self.is_twin else "out_of_service", "working": None, "known": None})
+        said = await self.post(revealer, "/v1/reports", clinic)
+        alert = report("service_status", {"state": "out_of_service", "working": 0}, reason="misheard")
+        corrected = await self.post(revealer, f"/v1/reports/{said['id']}/correction", alert)
+        await self.post(revealer, f"/v1/reports/{said['id']}/label", change)
+        self.visible.append((corrected["id"], corrected["indicator"]))
         await self.grade()
         return str(ended["recorded_at"])
 

@@ -249,7 +249,8 @@ async def test_raised_report_leaves_no_trace_of_what_it_stated(twins: Twins) -> 
     async def use(service: ObservedService, _: ObservedService) -> None:
         await service.record(service.writer, report(source="agency", provenance={}))
         ended = await service.raise_out_of_sight()
-        for path in (*POLLED, *RAISED, f"/v1/indicators?as_of=2016-08-03&known_at={ended}"):
+        alert = f"/v1/alerts/{service.visible[-1][0]}.cap"
+        for path in (*POLLED, *RAISED, "/v1/alerts", alert, f"/v1/indicators?as_of=2016-08-03&known_at={ended}"):
             await service.ask(service.watcher, "GET", path)
         types.append({each["type"] for each in (await service.watcher.get("/v1/changes")).json()["items"]})
 

@@ -38,7 +38,10 @@ _ATOM_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
 _ATOM: dict[str, Any] = {"schema": {"type": "string"}, "example": _ATOM_EXAMPLE}
 _CAP: dict[str, Any] = {"schema": {"type": "string"}, "example": _CAP_EXAMPLE}
 _FEED_RESPONSES = READ_ERRORS | problem_responses(406) | {200: {"content": {MEDIA_TYPES[Format.ATOM]: _ATOM}}}
-_ID = "Identifier of a report; with the suffix `-cancel`, the message of its retraction; with `-reinstated`, that of its undoing."
+_ID = (
+    "Identifier of a report, of which it is the first message that you see; with the suffix `-cancel`, the message of its retraction; with "
+    "`-reinstated`, that of its undoing. Later ones of the same report are numbered: `-cancel-2`."
+)
 _CAP_RESPONSES = READ_ERRORS | {200: {"content": {MEDIA_TYPES[Format.CAP]: _CAP}}}
 
 
@@ -85,7 +88,7 @@ async def get_alert(
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    id: Annotated[str, Path(max_length=50, description=_ID, examples=["01900000-0000-7000-8004-000000000001"])],  # noqa: A002 - wire name
+    id: Annotated[str, Path(max_length=60, description=_ID, examples=["01900000-0000-7000-8004-000000000001"])],  # noqa: A002 - wire name
     lang: Lang = None,
 ) -> Response:
     """Return a CAP 1.2 message: Restricted if the report is not labelled `clear`; Actual if it is sound, stood when it was recorded, and

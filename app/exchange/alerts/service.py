@@ -1,12 +1,16 @@
-"""Read CAP messages from the ledger: each report, correction, retraction and reinstatement of a kind with alerts."""
+"""Read CAP messages from the ledger: each report, correction, retraction, reinstatement and lowered label of a kind with alerts.
 
-from collections.abc import Sequence
-from dataclasses import replace
+Each message is made from one entry, and has an identifier of its own, by the entries on its report that the clearance sees. It refers to
+the messages that are in force for the clearance when it is sent (`_Sent`).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -25,29 +29,42 @@ from app.storage.types import table_of
 
 ALERTING = sorted(name for name, kind in KINDS.items() if kind.has_alerts)
 CANCEL, REINSTATED = "-cancel", "-reinstated"
-_TYPES = {CANCEL: ("retraction",), REINSTATED: ("reinstatement",), "": ("report", "correction")}
 # Credibility 6: cannot be judged.
 UNJUDGED = 6
 
 _OLD = table_of(Report).alias("old")
 _OLD_STANDING = table_of(AlertStanding).alias("old_standing")
 
+_type, _redacted_below = col(LedgerEntry.type), col(LedgerEntry.redacted_below)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A message of a report to a clearance; `alerts` tells whether it says that there is something to act on, which later ones end."""
+
+    seq: int
+    identifier: str
+    suffix: str
+    at: datetime
+    retracts: bool
+    alerts: bool
+
 
 def _select_messages(level: int) -> Select[Any]:
-    """Select the ledger entries that are messages at a clearance, with their report and the report that it supersedes."""
+    """Select the ledger entries that may be messages at a clearance, with their report and the report that it supersedes."""
     position = seq_column(level)
+    # To readers who now see its report, a lowered label is the report itself.
+    to_label = table_of(LedgerEntry).c.detail["sensitivity"].as_string()
+    lowered = and_(_type == "label", _redacted_below > level, to_label.in_(LABELS[: level + 1]))
     return (
         select(
             *table_of(Report).c,
             position.label("seq"),
             col(LedgerEntry.type).label("change"),
             col(LedgerEntry.reason),
-            col(LedgerEntry.redacted_below),
+            _redacted_below,
             col(LedgerEntry.recorded_at).label("sent"),
             _OLD.c.id.label("old_id"),
-            _OLD_STANDING.c.cancels.is_(False).label("old_alert"),
-            _OLD.c.level.label("old_level"),
-            _OLD.c.recorded_at.label("old_recorded_at"),
             col(AlertStanding.confirmed),
             col(AlertStanding.ended),
         )
@@ -60,13 +77,15 @@ def _select_messages(level: int) -> Select[Any]:
             position.is_not(None),
             col(Report.level) <= level,
             or_(
-                col(AlertStanding.cancels).is_(False) & col(LedgerEntry.type).in_(("report", "correction", "retraction", "reinstatement")),
+                col(AlertStanding.cancels).is_(False) & (_type.in_(("report", "correction", "retraction", "reinstatement")) | lowered),
                 # A report that ended an alert without one of its own cancels it where it is confirmed.
                 col(AlertStanding.cancels).is_(True)
                 & (col(AlertStanding.confirmed).bitwise_and(1 << level) != 0)
-                & col(LedgerEntry.type).in_(("report", "correction")),
+                & (_type.in_(("report", "correction")) | lowered),
                 # An alert that is corrected to what calls for none has to be cancelled.
-                _OLD_STANDING.c.cancels.is_(False) & (col(LedgerEntry.type) == "correction") & (col(LedgerEntry.redacted_below) <= level),
+                _OLD_STANDING.c.cancels.is_(False)
+                & (_OLD.c.level <= level)
+                & ((_type == "correction") & (_redacted_below <= level) | lowered),
             ),
         )
     )
@@ -83,23 +102,33 @@ async def list_messages(
 ) -> tuple[list[Message], int | None, int]:
     """Return a page of messages on the reports that match `where`, newest first; the last seq if there are more; the head of the ledger."""
     statement = _select_messages(view.level).where(*where)
-    rows, last, revision = await fetch_page(connection, statement, key="seq", after=before, limit=limit, level=view.level, descending=True)
-    return await _build_messages(connection, rows, view, lang), last, revision
+    found: list[tuple[int, Message]] = []
+    more = True
+    # Some entries are no messages: a page with gaps would show that reports are out of sight.
+    while more and len(found) <= limit:
+        rows, before, revision = await fetch_page(
+            connection, statement, key="seq", after=before, limit=limit + 1, level=view.level, descending=True
+        )
+        found += await _build_messages(connection, rows, view, lang)
+        more = before is not None
+    return [each for _, each in found[:limit]], found[limit - 1][0] if len(found) > limit else None, revision
 
 
 async def get_message(connection: AsyncConnection, identifier: str, view: View, lang: str | None = None) -> Message | None:
     """Return a message by its identifier, None if none is visible at this level."""
-    suffix = next(each for each in _TYPES if identifier.endswith(each))
     try:
-        report = UUID(identifier.removesuffix(suffix))
+        report = UUID(identifier[:36])
     except ValueError:
         return None
-    statement = _select_messages(view.level).where(col(Report.id) == report, col(LedgerEntry.type).in_(_TYPES[suffix]))
-    rows = (await connection.execute(statement.order_by(col(LedgerEntry.global_seq).desc()).limit(1))).mappings().all()
-    return (await _build_messages(connection, rows[:1], view, lang))[0] if rows else None
+    sent = (await _sent_messages(connection, {report}, view.level)).get(report, [])
+    seqs = [each.seq for each in sent if each.identifier == identifier.lower()]
+    statement = _select_messages(view.level).where(col(Report.id) == report, seq_column(view.level).in_(seqs))
+    rows = (await connection.execute(statement)).mappings().all() if seqs else []
+    return next((each for _, each in await _build_messages(connection, rows, view, lang)), None)
 
 
-async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view: View, lang: str | None) -> list[Message]:
+async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view: View, lang: str | None) -> list[tuple[int, Message]]:
+    """Return the messages of some entries, each with the position of its entry."""
     known = await sources_by_id(connection, {row["source_id"] for row in rows})
     sources = {id_: each.visible_at(view.level) for id_, each in known.items()}
     places = await places_by_id(connection, {row["place_id"] for row in rows})
@@ -110,7 +139,8 @@ async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view
         of_sources = await names_by_slug(connection, Source, {each.slug for each in sources.values()})
         places = {id_: replace(each, name=in_language(each.name, of_places.get(each.slug, {}), lang)) for id_, each in places.items()}
         sources = {id_: replace(each, name=in_language(each.name, of_sources.get(each.slug, {}), lang)) for id_, each in sources.items()}
-    ended = await _ended_messages(connection, rows, view.level)
+    named = {each for row in rows for each in (row["id"], row["old_id"], *_ended_by(row, view.level)) if each is not None}
+    sent = await _sent_messages(connection, named, view.level)
     messages = []
     for row in rows:
         place = places[row["place_id"]]
@@ -139,39 +169,66 @@ async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view
                 place=place,
                 geometry=geometries.get(place.slug),
             )
-        messages.append(_message(row, statement, ended[row["id"]], view.level, confirmed=confirmed))
-    return messages
+        messages.append((row["seq"], _message(row, statement, sent, view.level, confirmed=confirmed)))
+    return [(seq, each) for seq, each in messages if each is not None]
 
 
-async def _ended_messages(connection: AsyncConnection, rows: Sequence[Any], level: int) -> dict[UUID, list[tuple[str, datetime]]]:
-    """Return the identifier and time of the messages that each report ended, oldest first, of those that this level sees."""
-    ended = {row["id"]: [UUID(each) for each, levels in (row["ended"] or {}).items() if levels >> level & 1] for row in rows}
-    sent: dict[UUID, datetime] = {}
-    for some in chunks({each for ids in ended.values() for each in ids}):
-        seen = _select_messages(level).where(col(Report.id).in_(some), col(LedgerEntry.type).in_(("report", "correction")))
-        sent |= {row.id: row.sent for row in await connection.execute(seen)}
-    return {each: sorted(((str(x), sent[x]) for x in ids if x in sent), key=lambda pair: pair[1]) for each, ids in ended.items()}
+def _ended_by(row: Any, level: int) -> list[UUID]:
+    return [UUID(each) for each, levels in (row["ended"] or {}).items() if levels >> level & 1]
+
+
+async def _sent_messages(connection: AsyncConnection, reports: Collection[UUID], level: int) -> dict[UUID, list[_Sent]]:
+    """Return all messages of some reports, oldest first."""
+    statement: Any = _select_messages(level).with_only_columns(
+        col(Report.id), seq_column(level).label("seq"), _type.label("change"), col(LedgerEntry.recorded_at), col(AlertStanding.cancels)
+    )
+    sent: dict[UUID, list[_Sent]] = {}
+    for some in chunks(reports):
+        for entry in await connection.execute(statement.where(col(Report.id).in_(some)).order_by("seq")):
+            earlier = sent.setdefault(entry.id, [])
+            # A report that was out of sight for a while is no news to those who have its message.
+            if entry.change == "label" and earlier and not earlier[-1].retracts:
+                continue
+            retracts = entry.change == "retraction"
+            suffix = CANCEL if retracts else REINSTATED if earlier else ""
+            number = 1 + sum(each.suffix == suffix for each in earlier)
+            identifier = f"{entry.id}{suffix}" + (f"-{number}" if number > 1 else "")
+            earlier.append(_Sent(entry.seq, identifier, suffix, entry.recorded_at, retracts, entry.cancels is False and not retracts))
+    return sent
+
+
+def _in_force(sent: Sequence[_Sent], seq: int) -> list[tuple[str, datetime]]:
+    """Return the identifier and time of the message of a report that was in force before an entry, if any was."""
+    last = [each for each in sent if each.seq < seq][-1:]
+    return [(each.identifier, each.at) for each in last if each.alerts]
 
 
 def _state(row: Any) -> str:
     return str(row["value"].get(KINDS[row["kind"]].status_field or "")).replace("_", " ")
 
 
-def _message(row: Any, statement: AlertStatement | None, ended: Sequence[tuple[str, datetime]], level: int, *, confirmed: bool) -> Message:
-    identifier, note = str(row["id"]), None
-    references = list(ended)
-    type_: Literal["Alert", "Update", "Cancel"] = "Update" if ended else "Alert"
-    if row["change"] == "retraction":
-        identifier, type_, references, note = f"{identifier}{CANCEL}", "Cancel", [(identifier, row["recorded_at"])], row["reason"]
-    elif row["change"] == "reinstatement":
-        identifier, note = f"{identifier}{REINSTATED}", row["reason"]
-    elif row["change"] == "correction" and level >= row["redacted_below"] and row["old_alert"]:
-        type_, references = "Cancel" if statement is None else "Update", [(str(row["old_id"]), row["old_recorded_at"]), *ended]
-        # The reason may describe the old report, whose label may have been raised above this level since.
-        note = row["reason"] if row["old_level"] <= level else None
-    elif statement is None:
-        type_, note = "Cancel", f"Ended by a later report: {KINDS[row['kind']].title}, {_state(row)}"
+def _message(
+    row: Any, statement: AlertStatement | None, sent: Mapping[UUID, Sequence[_Sent]], level: int, *, confirmed: bool
+) -> Message | None:
+    """Return the message of an entry; None for one that tells the clearance nothing: no alert, and none in force that it could end."""
+    own = next((each for each in sent[row["id"]] if each.seq == row["seq"]), None)
+    if own is None:
+        return None
+    knows_old = row["change"] == "label" or (row["change"] == "correction" and level >= row["redacted_below"])
+    corrected = _in_force(sent.get(row["old_id"], []), own.seq) if knows_old else []
+    ended = [each for report in _ended_by(row, level) for each in _in_force(sent.get(report, []), own.seq)]
+    references = [*corrected, *sorted(ended, key=lambda pair: pair[1])]
+    type_: Literal["Alert", "Update", "Cancel"] = "Update" if references else "Alert"
+    note = None
+    if own.retracts:
+        type_, references, note = "Cancel", _in_force(sent[row["id"]], own.seq), row["reason"]
+    elif row["change"] == "reinstatement" or (corrected and row["change"] == "correction"):
+        note = row["reason"]
+    if statement is None:
+        type_, note = "Cancel", note or f"Ended by a later report: {KINDS[row['kind']].title}, {_state(row)}"
+    if type_ == "Cancel" and not references:
+        return None
     # A correction to what calls for no alert only ends what was sent.
     confirmed = confirmed or statement is None
     judged = row["credibility"] != UNJUDGED
-    return Message(identifier, type_, row["sent"], LABELS[row["level"]], note, references, statement, judged, confirmed)
+    return Message(own.identifier, type_, own.at, LABELS[row["level"]], note, references, statement, judged, confirmed)

@@ -242,3 +242,113 @@ async def test_service_that_works_again_cancels_the_alerts_that_it_ends(
     await post(client, f"/v1/reports/{some['id']}/retraction", reason="not so")
     assert set(await titles(green)) == {first["id"], second["id"], some["id"]}
     assert await problems(settings) == []
+
+
+async def test_each_message_has_its_identifier_and_names_those_in_force(client: httpx.AsyncClient) -> None:
+    warning = await say(client, "agency", "2016-08-01", food(days=(5, 9)))
+    path, names = f"/v1/reports/{warning['id']}", [warning["id"]]
+    for number in ("", "-2"):
+        await post(client, f"{path}/retraction", reason=f"doubted{number}")
+        await post(client, f"{path}/reinstatement", reason=f"confirmed{number}")
+        names += [f"{warning['id']}-cancel{number}", f"{warning['id']}-reinstated{number}"]
+    assert list(await titles(client)) == names[::-1]
+    messages = [await cap(client, each) for each in names]
+    assert [text(each, "identifier") for each in messages] == names
+    assert [text(each, "note") for each in messages] == [None, "doubted", "confirmed", "doubted-2", "confirmed-2"]
+    assert [text(each, "msgType") for each in messages] == ["Alert", "Cancel", "Alert", "Cancel", "Alert"]
+    assert [await references(client, {"id": each}) for each in names] == [[], names[:1], [], names[2:3], []]
+    await say(client, "monitor", "2016-08-06", food("resupplied"))
+    assert await references(client, await say(client, "outlet", "2016-08-06", food("resupplied"))) == names[-1:]
+    corrected = await post(client, f"{path}/correction", **statement("agency", "2016-08-01", food(days=(6, 9)), reason="misread"))
+    assert await references(client, corrected) == names[-1:]
+    for unknown in (f"{warning['id']}-cancel-3", f"{warning['id']}-2", f"{warning['id']}-cancel-1"):
+        assert (await client.get(f"/v1/alerts/{unknown}.cap")).status_code == 404
+
+
+@sqlite_only
+async def test_raised_report_leaves_no_trace_in_the_alert_of_its_correction(client: httpx.AsyncClient, make_client: MakeClient) -> None:
+    public = await make_client(clearance=Label.CLEAR)
+    first = await say(client, "agency", "2016-08-01", hospitals("out_of_service"))
+    new = await post(
+        client, f"/v1/reports/{first['id']}/correction", **statement("agency", "2016-08-02", hospitals("out_of_service"), reason="the day")
+    )
+    ended = await post(
+        client, f"/v1/reports/{new['id']}/correction", **statement("agency", "2016-08-02", hospitals("working"), reason="no")
+    )
+    assert await shown(public, new) == ("Actual", "Update", "Prepare")
+    assert (await titles(public))[ended["id"]] == ("Withdrawn", "Cancel")
+    for each in (first, new):
+        await post(client, f"/v1/reports/{each['id']}/label", sensitivity="red", reason="names a depot")
+        assert each["id"] not in (await public.get("/v1/alerts")).text
+        if each is first:
+            message = await cap(public, new["id"])
+            assert (text(message, "msgType"), text(message, "references"), text(message, "note")) == ("Alert", None, None)
+    # There is nothing left that it cancels.
+    assert (await public.get(f"/v1/alerts/{ended['id']}.cap")).status_code == 404
+    assert ended["id"] not in await titles(public)
+    assert ended["id"] in await titles(client)
+
+
+async def lower(make_client: MakeClient, report: dict[str, Any], label: Label) -> dict[str, Any]:
+    """Lower a label as two persons do, and return the entry."""
+    one, two = [await make_client(clearance=Label.RED) for _ in range(2)]
+    answer = await one.post(f"/v1/reports/{report['id']}/label", json={"sensitivity": label.value, "reason": "public now"})
+    return await post(two, f"/v1/label-proposals/{answer.json()['id']}/confirmation")
+
+
+@mostly_sqlite
+async def test_lowered_label_sends_the_alert_to_those_who_now_see_it(
+    client: httpx.AsyncClient, make_client: MakeClient, settings: Settings
+) -> None:
+    public, green = await make_client(clearance=Label.CLEAR), await make_client(clearance=Label.GREEN)
+    warning = await say(client, "agency", "2016-08-01", food(days=(5, 9)), sensitivity="amber")
+    path = f"/v1/reports/{warning['id']}"
+    await post(client, f"{path}/retraction", reason="doubted")
+    await post(client, f"{path}/reinstatement", reason="confirmed")
+    before = await cap(client, warning["id"])
+    await lower(make_client, warning, Label.GREEN)
+    shown_to_all = await lower(make_client, warning, Label.CLEAR)
+    # Readers who saw it keep their message, and get no second one.
+    assert len(await titles(client)) == 3
+    assert text(await cap(client, warning["id"]), "sent") == text(before, "sent")
+    for reader in (public, green):
+        assert await titles(reader) == {warning["id"]: ("Supply run-out: food, Old town", "Alert")}
+        assert await shown(reader, warning) == ("Actual", "Alert", "Prepare")
+        assert text(await cap(reader, warning["id"]), "note") is None
+    assert str(text(await cap(public, warning["id"]), "sent"))[:19] == shown_to_all["recorded_at"][:19]
+    # Out of sight for a while, it is no news, and no gap in a page.
+    await post(client, f"{path}/label", sensitivity="red", reason="names a depot")
+    assert await titles(public) == {}
+    await lower(make_client, warning, Label.CLEAR)
+    assert list(await titles(public)) == [warning["id"]]
+    (entry,) = feedparser.parse((await public.get("/v1/alerts?limit=1")).content).entries
+    assert entry.id.endswith(f"/{warning['id']}.cap")
+    corrected = await post(client, f"{path}/correction", **statement("agency", "2016-08-01", food(days=(6, 9)), reason="misread"))
+    assert (await references(public, corrected), await references(client, corrected)) == (
+        [warning["id"]],
+        [f"{warning['id']}-reinstated"],
+    )
+    assert await problems(settings) == []
+
+
+@sqlite_only
+async def test_lowered_label_ends_the_alerts_that_its_readers_have(
+    client: httpx.AsyncClient, make_client: MakeClient, settings: Settings
+) -> None:
+    public = await make_client(clearance=Label.CLEAR)
+    first = await say(client, "agency", "2016-11-01", hospitals("out_of_service"))
+    await say(client, "monitor", "2016-11-05", hospitals("working", working=5))
+    hidden = await say(client, "envoy", "2016-11-07", hospitals("out_of_service"), sensitivity="red")
+    again = await say(client, "outlet", "2016-11-07", hospitals("working"), sensitivity="red")
+    # Beside the hidden one, the second voice is not enough.
+    assert set(await titles(client)) == {first["id"], hidden["id"]}
+    await lower(make_client, again, Label.CLEAR)
+    assert (await shown(public, again), await references(public, again)) == (("Actual", "Cancel", None), [first["id"]])
+    # A correction that only some see is theirs; lowered, it is an update for all.
+    road_ = await say(client, "agency", "2016-08-01", road("closed"))
+    narrow = statement("agency", "2016-08-02", road("closed"), sensitivity="amber", reason="the day")
+    corrected = await post(client, f"/v1/reports/{road_['id']}/correction", **narrow)
+    assert next(iter(await titles(public))) == road_["id"]
+    await lower(make_client, corrected, Label.CLEAR)
+    assert (await shown(public, corrected), await references(public, corrected)) == (("Actual", "Update", "Avoid"), [road_["id"]])
+    assert await problems(settings) == []
