@@ -86,3 +86,9 @@ def test_subject_is_the_name_of_a_route_or_the_labels_of_codes() -> None:
 )
 def test_other_kinds_are_shown_with_days_and_counts(kind: str, value: dict[str, Any], text: str) -> None:
     assert value_text(value, kind, ENGLISH) == text
+
+
+@pytest.mark.parametrize(("supplies", "shown"), [(["food", "medical"], ("food",)), (["medical"], ("medical",)), ([], ("none_of_these",))])
+def test_supply_that_was_taken_off_is_not_said_to_come(supplies: list[str], shown: tuple[str, ...]) -> None:
+    clauses = KINDS["aid_delivery"].clauses({"stage": "delivered", "supplies": supplies, "removed": ["medical"]})
+    assert [each.codes["codes"] for each in clauses if each.path in ("supplies", "removed")] == [shown, ("medical",)]

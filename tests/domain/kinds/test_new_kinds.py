@@ -183,12 +183,6 @@ async def test_later_stage_keeps_what_its_source_said_of_the_operation(client: h
     assert (found["value"]["planned_for"], found["value"]["supplies"]) == (60000, None)
 
 
-@pytest.mark.parametrize(("supplies", "shown"), [(["food", "medical"], ("food",)), (["medical"], ("medical",)), ([], ("none_of_these",))])
-def test_supply_that_was_taken_off_is_not_said_to_come(supplies: list[str], shown: tuple[str, ...]) -> None:
-    clauses = KINDS["aid_delivery"].clauses(convoy("delivered", supplies=supplies, removed=["medical"]))
-    assert [each.codes["codes"] for each in clauses if each.path in ("supplies", "removed")] == [shown, ("medical",)]
-
-
 async def test_later_stage_in_less_direct_words_is_no_repetition(client: httpx.AsyncClient) -> None:
     await say(client, "agency", "2016-09-18", convoy("under_way"))
     attacked = await say(client, "agency", "2016-09-20", convoy("attacked"), via=["outlet"])
