@@ -134,7 +134,7 @@ class Dispatcher:
                     result = await deliver(client, webhook["url"], delivery["id"], body, webhook["secret"], settings)
                     async with self._database.writer.begin() as connection:
                         await record_result(connection, webhook, delivery, started, result, settings)
-                        # Later ones wait for one that failed, because a receiver takes the changes in the order of the ledger.
+                        # A failed one ends the lease, because later changes wait for it; otherwise they would arrive before it.
                         ends = following is None or result.error is not None or self._stopping
                         if ends or not await renew_lease(connection, webhook, settings):
                             await release_lease(connection, webhook)
