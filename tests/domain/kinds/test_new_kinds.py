@@ -15,7 +15,7 @@ from app.domain.kinds.service_status import Service, ServiceState
 from app.domain.kinds.values import AccessConstraint, closed_set
 from tests.assessment.stories import assessed, food, get, outcome, people, range_of, say, situation, statement
 from tests.support.factories import post, post_all, report
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import FULL, sqlite_only
 
 pytestmark = [sqlite_only, pytest.mark.usefixtures("reference")]
 
@@ -364,7 +364,7 @@ REPORTS = st.one_of(
 )
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60 if FULL else 4, derandomize=not FULL, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(REPORTS, min_size=20, max_size=40))
 async def test_every_accepted_report_has_an_indicator_and_round_trips(client: httpx.AsyncClient, reports: list[dict[str, Any]]) -> None:
     """Each is read back, is under an indicator, and is recognised in each export of it."""
