@@ -1,25 +1,21 @@
 """Places, sources and routes change by merge patch; each version is an entry of the ledger, and the past is shown as it was known."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, select
 
 from app.access.principal import Scope
-from app.assessment.models import StaleRecord
 from app.assessment.stale import MAX_STEP_INDICATORS
 from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
-from app.storage.types import table_of
 from tests.ledger.helpers import all_changes, assert_verified, rewrite, signing_settings
 from tests.support.factories import SEEDED, Reference, post, report
 from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
-from tests.support.servers import client_for, new_key
+from tests.support.servers import client_for, new_key, wait_until_assessed
 
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 
@@ -291,11 +287,7 @@ async def test_large_rename_is_finished_in_steps_by_any_process(
     await assert_verified(settings.database_url)
     monkeypatch.undo()
     async with client_for(settings, await new_key(settings.database_url)):
-        for _ in range(1000):
-            async with database.read_latest() as connection:
-                if not (await connection.execute(select(func.count()).select_from(table_of(StaleRecord)))).scalar_one():
-                    break
-            await asyncio.sleep(0.02)
+        await wait_until_assessed(database)
     assert set(await names()) == {"Newtown"}
     await assert_verified(settings.database_url)
 

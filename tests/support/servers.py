@@ -18,11 +18,13 @@ import typer
 from asgi_lifespan import LifespanManager
 from click.testing import Result
 from fastapi import FastAPI
-from sqlalchemy import Row
+from sqlalchemy import Row, select
+from sqlmodel import col
 from typer.testing import CliRunner
 
 from app.access.keys import create_key
 from app.access.principal import Scope
+from app.assessment.models import IndicatorProjection, StaleRecord
 from app.cli import cli
 from app.domain.tlp import Label
 from app.main import create_app
@@ -87,6 +89,20 @@ async def wait_until_following(database: Database) -> None:
     async with asyncio.timeout(10):
         while database.commit_notifier.version() is None:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.01)
+
+
+async def wait_until_assessed(database: Database) -> None:
+    """Wait until the background has assessed what is stale, and has made the steps again that changes moved."""
+    left = [
+        select(col(StaleRecord.record_id)),
+        select(col(IndicatorProjection.kept_until)).where(col(IndicatorProjection.kept_until).is_not(None)),
+    ]
+    async with asyncio.timeout(20):
+        while True:
+            async with database.read_latest() as connection:
+                if all([(await connection.execute(each.limit(1))).first() is None for each in left]):
+                    return
+            await asyncio.sleep(0.02)
 
 
 async def execute_sql_async(url: str, *statements: str) -> None:
