@@ -146,10 +146,10 @@ async def test_previous_secret_expires_with_the_overlap_although_cached(
     secret = await make_key(Scope.READ, organisation="rotated")
     async with database.write() as session:
         (key,) = [each for each in await list_keys(session) if each.organisation == "rotated"]
-        rotated = await rotate_key(session, key.id, timedelta(seconds=1))
+        rotated = await rotate_key(session, key.id, timedelta(seconds=2))
     assert rotated is not None
     assert [(await anonymous.get("/v1/places", headers=bearer(secret))).status_code for _ in range(2)] == [200, 200]
-    await asyncio.sleep(1.05)
+    await asyncio.sleep(2.05)
     assert (await anonymous.get("/v1/places", headers=bearer(secret))).status_code == 401
     assert (await anonymous.get("/v1/places", headers=bearer(rotated[1]))).status_code == 200
 
