@@ -1,6 +1,5 @@
 """A server in a process of its own on the test's database, and further servers on the same database."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -44,13 +43,6 @@ class Running:
         """Yield a server in another process on the same database."""
         with serve(self.folder, database_url=self.database_url) as server:
             yield Running(server, self.key, self.folder, self.database_url)
-
-
-async def wait_until_open(client: httpx.AsyncClient, count: int) -> None:
-    """Wait until the server has this many open streams and long polls."""
-    async with asyncio.timeout(20):
-        while f"\nlifeline_open_streams {count}.0\n" not in (await client.get("/metrics")).text:  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.02)
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 import orjson
 
-from tests.changes.conftest import Running, wait_until_open
+from tests.changes.conftest import Running
 from tests.support.factories import SEEDED, report
 from tests.support.fixtures import mostly_sqlite
+from tests.support.servers import wait_for_metric
 
 
 async def _events(stream: httpx.Response) -> AsyncIterator[dict[str, Any]]:
@@ -94,7 +95,7 @@ async def test_streams_and_long_polls_end_at_shutdown(running: Running) -> None:
         events = _events(stream)
         await _next(events)
         waiting = asyncio.create_task(client.get("/v1/changes", params={"after": "now", "wait": 30}))
-        await wait_until_open(client, 2)
+        await wait_for_metric(client, "lifeline_open_streams 2.0")
         running.terminate()
         assert (await asyncio.wait_for(waiting, 5)).status_code == 200
         assert [event async for event in events] == []
@@ -108,7 +109,7 @@ async def test_commit_of_another_process_wakes_waiting_clients(running: Running)
         await _next(events)
         end = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
         waiting = asyncio.create_task(client.get("/v1/changes", params={"after": end, "wait": 30}))
-        await wait_until_open(client, 2)
+        await wait_for_metric(client, "lifeline_open_streams 2.0")
         async with other.client() as elsewhere:
             await elsewhere.post("/v1/reports", json=report())
         assert (await _next(events))["data"]["seq"] == SEEDED + 1

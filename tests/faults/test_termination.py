@@ -20,7 +20,7 @@ from tests.support.factories import SEEDED, report
 from tests.support.fixtures import sqlite_only
 from tests.support.locks import locked_ledger
 from tests.support.processes import Server, serve
-from tests.support.servers import new_key, wait_if_window_ends_within
+from tests.support.servers import new_key, wait_for_metric, wait_if_window_ends_within
 from tests.webhooks.conftest import delivery_log, run_receiver, until
 
 pytestmark = pytest.mark.starts_early
@@ -120,7 +120,7 @@ async def test_sigterm_finishes_open_work_in_time_and_loses_nothing(seeded_datab
                     await asyncio.gather(slow.wait_for_requests(1), hanging.wait_for_requests(1))
                     async with locked_ledger(url):
                         writing = asyncio.create_task(client.post("/v1/reports", json=report(source="envoy")))
-                        await asyncio.sleep(0.2)
+                        await wait_for_metric(client, 'lifeline_requests_in_flight{type="write"} 1.0')
                         server.process.terminate()
                         terminated = time.monotonic()
                         await _wait_until_closed(server)

@@ -91,6 +91,13 @@ async def wait_until_following(database: Database) -> None:
             await asyncio.sleep(0.01)
 
 
+async def wait_for_metric(client: httpx.AsyncClient, line: str) -> None:
+    """Wait until `/metrics` of a server in another process has this line; the client's key is an administrator's."""
+    async with asyncio.timeout(20):
+        while f"\n{line}\n" not in (await client.get("/metrics")).text:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.02)
+
+
 async def wait_until_assessed(database: Database) -> None:
     """Wait until the background has assessed what is stale, and has made the steps again that changes moved."""
     left = [
