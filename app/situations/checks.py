@@ -43,15 +43,35 @@ class Said:
         return {each.id for each, relation in self.assessment.relations if relation in _STANDING}
 
 
-def is_checked(kind: Kind[Any]) -> bool:
-    """Tell whether checks read the reports of a kind."""
-    return kind.counts_stock or kind.has_outcome or any(kind.name in each.evidence_kinds for each in KINDS.values())
+def is_checked(kind: Kind[Any], *, reports: int = 2) -> bool:
+    """Tell whether checks read the reports of a kind on one indicator, which has that many: a single one is evidence at most."""
+    return (reports > 1 and (kind.counts_stock or kind.has_outcome)) or any(kind.name in each.evidence_kinds for each in KINDS.values())
 
 
 def build_said(document: Document, statements: Sequence[Statement], horizon: timedelta, level: int) -> Said:
     """Return the statements on an indicator with their assessment for a clearance."""
     kind = KINDS[document["kind"]]
     return Said(document, kind, statements, assess(kind, statements, level=level, horizon=horizon))
+
+
+def counted_figures(documents: Iterable[Document]) -> list[dict[str, Any]]:
+    """Return the figures of people among documents: what `pair_families` and the checks of families read."""
+    found = []
+    for each in documents:
+        if each["provenance"] is not None and KINDS[each["kind"]].counts_stock:
+            assessment = {name: each["assessment"][name] for name in ("basis", "preferred")}
+            found.append({name: each[name] for name in ("id", "kind", "subject", "place", "value")} | {"assessment": assessment})
+    return found
+
+
+def pair_families(own: Iterable[Document], below: Iterable[Document], above: Iterable[Document]) -> list[tuple[Document, Document]]:
+    """Return the figures of a place beside those of the places below and above it, as pairs of child and parent on one subject."""
+    by_subject = {(each["kind"], each["subject"]): each for each in own}
+    if not by_subject:
+        return []
+    pairs = [(each, parent) for each in below if (parent := by_subject.get((each["kind"], each["subject"]))) is not None]
+    pairs += [(child, each) for each in above if (child := by_subject.get((each["kind"], each["subject"]))) is not None]
+    return sorted(pairs, key=lambda pair: (pair[0]["id"], pair[1]["id"]))
 
 
 def build_checks(
