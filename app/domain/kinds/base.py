@@ -51,8 +51,9 @@ class Kind(ABC, Generic[V]):
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
     an indicator share, `filter_field` among them or not. Reports of a kind that `is_lasting` pass no horizon and never become stale.
     With `compares_days`, `disputes` looks at the days of reports, too. A kind that `reads_all` tells since when something is so, or
-    keeps several reports of a source, of any age. `report_fields` are fields of an assessed value that are about its
-    reports themselves: a judgement, which is no report, leaves them unchanged.
+    keeps several reports of a source, of any age; one that `keeps_relief` also tells when relief came that is past its horizon.
+    `report_fields` are fields of an assessed value that are about its reports themselves: a judgement, which is no report, leaves them
+    unchanged.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
     `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). `outdates` is the group whose
     figures are older than what the kind says happened later (`happened_on`). `place_reasons` are reasons for a level that are about the
@@ -102,6 +103,7 @@ class Kind(ABC, Generic[V]):
     is_lasting: ClassVar[bool] = False
     compares_days: ClassVar[bool] = False
     reads_all: ClassVar[bool] = False
+    keeps_relief: ClassVar[bool] = False
     report_fields: ClassVar[frozenset[str]] = frozenset()
 
     def resolve(self, value: V, stated_on: date) -> V:
