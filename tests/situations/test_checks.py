@@ -73,6 +73,20 @@ async def test_tenfold_figure_is_flagged(
         assert len(await checks(client, known_at=recorded)) == 1
 
 
+async def test_tenfold_count_of_a_movement_is_flagged(client: httpx.AsyncClient, reference: Reference) -> None:
+    counts = [("2016-08-16", 1000), ("2016-08-17", 3500), ("2016-08-18", 35_000)]
+    said = await post_all(
+        client,
+        *(report("population_movement", {"since": "2016-08-15", "people": people}, stated_at=day) for day, people in counts),
+    )
+    (flag,) = await checks(client)
+    assert (flag["check"], flag["reports"]) == ("tenfold", [said[1]["id"], said[2]["id"]])
+    assert flag["detail"] == "Evacuated (since 15 Aug 2016): 35,000 after 3,500, at least ten times as many."
+    # Another movement is no later count of this one.
+    await post(client, **report("population_movement", {"movement": "fled", "since": "2016-08-15", "people": 9}, stated_at="2016-08-19"))
+    assert await checks(client) == [flag]
+
+
 async def test_runout_moved_later_without_delivery_is_flagged(client: httpx.AsyncClient, reference: Reference) -> None:
     first = await warn(client, "food", "2016-08-05", "2016-08-08")
     # A paraphrase of the same words is no other warning.

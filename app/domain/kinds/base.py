@@ -59,8 +59,8 @@ class Kind(ABC, Generic[V]):
     figures are older than what the kind says happened later (`happened_on`). `place_reasons` are reasons for a level that are about the
     place, not about the indicator that they rest on.
     Exports: `hxl` maps fields to HXL 1.1 hashtags.
-    Checks: `counts_stock` says that figures are how many there are, not how many came or left, so that they can be compared; `part_of` maps
-    subjects to others that include them, with the reason, marked with `gettext_noop`.
+    Checks: `counts_stock` says that figures are how many there are, not how many came or left, so that those of two places can be
+    compared; `part_of` maps subjects to others that include them, with the reason, marked with `gettext_noop`.
     Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`; that of a
     reason for a level, as `risks` gives it, begins with `because_`, that of a field of its form with `field_`, a line of help for it with
     `help_`. `note_fields` are the fields of an item in a situation that the board shows as notes. Briefs show `brief_codes` and
