@@ -115,6 +115,11 @@ class AidDeliveryKind(Kind[AidDelivery]):
         "none_of_these": gettext_noop("nothing at all"),
         "because_no_delivery": gettext_noop("no aid was delivered for 60 days or more"),
     }
+    messages = (
+        gettext_noop("must not be after the day of the statement, %(day)s, because the stage is %(code)s"),
+        gettext_noop("name each supply once"),
+        gettext_noop("must be empty if the stage is requested: nothing was taken off yet"),
+    )
     value_model = AidDelivery
     assessment_model = AidDeliveryReading
     example = {"operation": "un-convoy-2016-07", "stage": "delivered", "on_earliest": "2016-07-01", "on_latest": "2016-07-10"}

@@ -63,8 +63,8 @@ class Kind(ABC, Generic[V]):
     compared; `part_of` maps subjects to others that include them, with the reason, marked with `gettext_noop`.
     Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`; that of a
     reason for a level, as `risks` gives it, begins with `because_`, that of a field of its form with `field_`, a line of help for it with
-    `help_`. `note_fields` are the fields of an item in a situation that the board shows as notes. Briefs show `brief_codes` and
-    `brief_words` besides: fields of codes and of free text.
+    `help_`; `messages` are those of its own errors, what varies in them as `%(day)s`. `note_fields` are the fields of an item in a
+    situation that the board shows as notes. Briefs show `brief_codes` and `brief_words` besides: fields of codes and of free text.
     """
 
     name: ClassVar[str]
@@ -95,6 +95,7 @@ class Kind(ABC, Generic[V]):
     part_of: ClassVar[Mapping[tuple[str, str], str]] = {}
     plot: ClassVar[RangePlot | DatePlot | StatePlot | None] = None
     code_labels: ClassVar[Mapping[str, str]] = {}
+    messages: ClassVar[tuple[str, ...]] = ()
     interval_days: ClassVar[int] = 0
     worst_first: ClassVar[tuple[str, ...]] = ()
     relief_states: ClassVar[frozenset[str]] = frozenset()
