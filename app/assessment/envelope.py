@@ -29,6 +29,8 @@ from app.domain.kinds.values import Agreement
 from app.reference.records import SourceRecord
 
 METHOD = "envelope/2"
+# How often relief past its horizon is looked for further back, where what was said of it then contradicts it.
+MAX_PERIODS = 10
 
 Relation = TypeAliasType("Relation", Literal["preferred", "supports", "contradicts", "relayed", "announced", "overtaken"])
 LeftOutReason = TypeAliasType("LeftOutReason", Literal["superseded", "retracted", "replaced_by_later", "past_horizon", "policy"])
@@ -219,11 +221,28 @@ def _part(kind: Kind[Any], part: _AssessedPart) -> Part[Any]:
     """Return what a kind combines."""
     if (leading := part.leading) is None or not kind.reads_all:
         return Part(part.pool, leading, part.agreement)
+    before = _relieved_before(kind, part) if kind.keeps_relief and not leading.claims_relief else None
     alike = [each for each in part.reports.history if each.sound == leading.sound and (each.sound or not each.claims_relief)]
     sources = {each.source for each in part.pool}
     earlier = [each for each in reversed(alike) if each.source in sources]
     began = part.reports.began.get((leading.sound, kind.state(leading.value)), leading)
-    return Part(part.pool, leading, part.agreement, next(iter(alike), leading), began, earlier)
+    return Part(
+        part.pool, leading, part.agreement, next(iter(alike), leading), began, earlier, None if before is None else _part(kind, before)
+    )
+
+
+def _relieved_before(kind: Kind[Any], part: _AssessedPart) -> _AssessedPart | None:
+    """Return the part as it was when relief that passed its horizon led last, by the reports up to that horizon; None if none did."""
+    for _ in range(MAX_PERIODS):
+        passed = [each for each, reason in part.reports.reasons.items() if reason == "past_horizon" and each.sound and each.claims_relief]
+        if not passed:
+            break
+        newest = max(passed, key=lambda each: each.order)
+        by_then = [each for each in part.reports.history if not newest.is_past_horizon(each)]
+        part = _assess_part(kind, standing_reports(kind, by_then, set()))
+        if part.leading is not None and part.leading.claims_relief:
+            return part
+    return None
 
 
 def _listed(

@@ -129,14 +129,23 @@ async def load_all(
     *,
     level: int = MAX_LEVEL,
     limit: int | None = None,
+    place_limit: int | None = None,
     stated_after: datetime | None = None,
 ) -> dict[UUID, list[Statement]]:
-    """Load every statement that a clearance may see, or those stated after a time; with a `limit`, that many, the last recorded."""
+    """Load every statement that a clearance may see, or those stated after a time.
+
+    With a `limit`, load that many, the last recorded; with a `place_limit`, that many of each place.
+    """
     rows: list[Any] = []
     for ids in chunks(indicators):
         where = [col(Report.indicator_id).in_(ids), *([col(Report.level) <= level] if level < MAX_LEVEL else [])]
         where += [] if stated_after is None else [col(Report.stated_at) > stated_after]
-        statement = select(*COLUMNS).where(*where, *reports_at(time_point))
+        where += reports_at(time_point)
+        if place_limit is not None:
+            newest = func.row_number().over(partition_by=col(Report.place_id), order_by=col(Report.global_seq).desc()).label("newest")
+            numbered = select(col(Report.global_seq), newest).where(*where).subquery()
+            where = [col(Report.global_seq).in_(select(numbered.c.global_seq).where(numbered.c.newest <= place_limit))]
+        statement = select(*COLUMNS).where(*where)
         latest = statement if limit is None else statement.order_by(col(Report.global_seq).desc()).limit(limit)
         rows.extend(await connection.execute(latest))
     return by_indicator(rows, await build_statements(connection, rows, time_point))

@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 
 from app.board.code_labels import label_for
+from app.domain.kinds import KINDS
 from app.domain.kinds.showing import gettext_noop as _
 from app.http.localization import DEFAULT_LANGUAGE, Localization
 
+# Those of one kind alone stand in its file (`Kind.messages`).
 # The more special of two that fit stands first. `%(message)s` is another message, `%(code)s` and `%(status)s` a code with a label.
 _MESSAGES = (
     _("%(message)s; the nearest: %(near)s"),
@@ -34,7 +36,6 @@ _MESSAGES = (
     _("unknown value: use %(codes)s"),
     _("must be a date such as 2016-07-28"),
     _("must be a date, such as 2016-12-22"),
-    _("must be a date such as 2016-07-07, 2016-07 or 2016"),
     _("must be a date (2016-07-28) or an RFC 3339 date-time with offset (2016-07-28T09:30:00Z)"),
     _("must be a day, time and offset that exist"),
     _("must be %(day)s or later, such as %(example)s"),
@@ -42,25 +43,11 @@ _MESSAGES = (
     _("must not be in the past: send a later day, or leave it out"),
     _("a date is out of range: use dates from 1900-01-01 to 9999-12-31"),
     _("must not be after stated_at, %(day)s: send that time or an earlier one"),
-    _("must not be after the day of the statement, %(day)s, because the stage is %(code)s"),
     _("%(first)s must not be after %(second)s"),
-    _("people had moved by the day of the statement, %(day)s: send that day or an earlier one"),
-    _("what ran out did so by the day of the statement, %(day)s: send that day or an earlier one"),
-    _("%(read)s is before the statement of %(day)s: write the year; for what ran out send the state ran_out"),
-    _("what is observed began by the day of the statement, %(day)s: send assertion announced for a later day"),
-    _("since must agree with since_earliest and since_latest; send one or the other"),
-    _("the dates must be those that in_days_min and in_days_max give; send one or the other"),
     _("must not be before valid_from"),
     _("%(low)s must not exceed %(high)s"),
     _("give people, people_low or people_high"),
     _("people_high must not be below people"),
-    _("must be 0 if state is out_of_service: for a service of which some works send partly_working"),
-    _("must not be 0 if state is %(code)s: for a service of which none works send out_of_service"),
-    _("must be as many as known if state is working: for a service of which some fail send partly_working"),
-    _("name each supply once"),
-    _("must be empty if the stage is requested: nothing was taken off yet"),
-    _("name each user once"),
-    _("passable_by must be empty if status is closed"),
     _("no such place: use the slug of a place, such as aleppo-east, or a code with its scheme, such as pcode:SY02"),
     _("no such source: use the slug of a source, such as un-ocha"),
     _("no such route: use the slug of a route, such as castello-road"),
@@ -150,7 +137,10 @@ _MESSAGES = (
     _("it does not say since when or until when the figure holds"),
     _("the text says something else of it in another sentence"),
 )
-_PATTERNS = [(each, re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", re.escape(each)), re.DOTALL)) for each in _MESSAGES]
+_PATTERNS = [
+    (each, re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", re.escape(each)), re.DOTALL))
+    for each in (*(own for kind in KINDS.values() for own in kind.messages), *_MESSAGES)
+]
 
 
 class English(str):

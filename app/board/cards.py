@@ -10,6 +10,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.showing import StatePlot
 from app.domain.times import day_of
 from app.http.localization import Localization
+from app.situations.wording import growing_reason
 
 # All bars have one scale, so that readers can compare them down the board.
 BAR_DAYS = 30
@@ -129,6 +130,10 @@ def _reasons(situation: Document, records: Records, locale: Localization) -> lis
             reasons.setdefault((each["indicator"], each["since"], each["judged"], aside), []).append(each["reason"])
     lines = []
     for (indicator, since, judged, aside), codes in reasons.items():
+        reason = {"reason": codes[0], "since": since, "judged": judged or aside}
+        if growing := growing_reason(reason, day_of(situation["as_of"]), locale):
+            lines.append(f"{growing[:1].upper()}{growing[1:]}")
+            continue
         kind, subject = (records["indicators"].get(indicator, {}).get(name, "") for name in ("kind", "subject"))
         text = locale.comma.join(label_for(f"because_{code}", locale, kind) for code in codes)
         # Of people, the subject is the reason itself.

@@ -121,12 +121,12 @@ class Reason(Record):
 
 
 class Check(Record):
-    """A flag on figures that are not plausible together; `reports` say them, `detail` is in words."""
+    """A flag on figures that are not plausible together; `reports` say them, `detail` is in words, None in lists."""
 
     check: str
     indicators: list[str]
     reports: list[str]
-    detail: str
+    detail: str | None
 
 
 class Situation(Record):

@@ -83,17 +83,21 @@ async def place_tree(connection: AsyncConnection, time_point: TimePoint) -> Plac
     return PlaceTree(parents, near | far)
 
 
-async def ancestors_then(connection: AsyncConnection, place: UUID, time_point: TimePoint) -> set[UUID]:
-    """Return the places that contained a place at a time point."""
+async def ancestors_then(connection: AsyncConnection, places: Collection[UUID], time_point: TimePoint) -> dict[UUID, set[UUID]]:
+    """Return the places that contained each of some places at a time point."""
     tree = await place_tree(connection, time_point)
-    found: set[UUID] = set()
-    each: UUID | None = place
-    while each is not None and each not in found:
-        above = (await ancestors_of(connection, [each]))[each]
-        moved = tree.nearest(above, tree.parents)
-        found |= above if moved is None else above - tree.ancestors[moved] | {moved}
-        each = None if moved is None else tree.parents[moved]
-    return found - {place}
+    now = await ancestors_of(connection, places)
+    then: dict[UUID, set[UUID]] = {}
+    for place in places:
+        found: set[UUID] = set()
+        each: UUID | None = place
+        while each is not None and each not in found:
+            above = now[each] if each in now else (await ancestors_of(connection, [each]))[each]
+            moved = tree.nearest(above, tree.parents)
+            found |= above if moved is None else above - tree.ancestors[moved] | {moved}
+            each = None if moved is None else tree.parents[moved]
+        then[place] = found - {place}
+    return then
 
 
 async def find_places_then(connection: AsyncConnection, references: Collection[str], time_point: TimePoint) -> dict[str, PlaceRecord]:

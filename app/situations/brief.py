@@ -16,7 +16,7 @@ from app.domain.view import View
 from app.indicators.past import PastAssessment
 from app.situations.evidence import Evidence
 from app.situations.urgency import MAX_QUIET_DAYS, Urgency
-from app.situations.wording import OUTCOMES, Wording, tlp_text
+from app.situations.wording import OUTCOMES, Wording, growing_reason, tlp_text
 
 _LEVELS = {"critical": gettext_noop("Critical"), "serious": gettext_noop("Serious"), "watch": gettext_noop("Watch")}
 # Other statements in the paragraph of one indicator; the place's page has all.
@@ -112,15 +112,8 @@ class Brief:
         return self.words.locale.gettext("%(name)s: %(value)s") % {"name": self.words.subject(kind, subject), "value": text} + "."
 
     def _because(self, reason: Mapping[str, Any], kind: str) -> str:
-        """Return the words for a reason: of deliveries for how long none came, because that grows."""
-        if reason["reason"] != "no_delivery" or reason["judged"]:
-            return self.words.label(f"because_{reason['reason']}", kind)
-        return self.words.locale.plural(
-            "no aid was delivered for %(count)s day, since %(day)s",
-            "no aid was delivered for %(count)s days, since %(day)s",
-            (self.view.at.date() - day_of(reason["since"])).days,
-            day=self.words.locale.day(reason["since"]),
-        )
+        growing = growing_reason(reason, self.view.at.date(), self.words.locale)
+        return growing or self.words.label(f"because_{reason['reason']}", kind)
 
     def _behind(self, of: PastAssessment, since: str) -> UUID:
         """Return the report that a reason rests on: of those behind the assessment, the one of that time."""

@@ -43,15 +43,36 @@ class Said:
         return {each.id for each, relation in self.assessment.relations if relation in _STANDING}
 
 
-def is_checked(kind: Kind[Any]) -> bool:
-    """Tell whether checks read the reports of a kind."""
-    return kind.counts_stock or kind.has_outcome or any(kind.name in each.evidence_kinds for each in KINDS.values())
+def is_checked(kind: Kind[Any], *, reports: int = 2) -> bool:
+    """Tell whether checks read the reports of a kind on one indicator, which has that many: a single one is evidence at most."""
+    is_compared = isinstance(kind.plot, RangePlot) or kind.has_outcome
+    return (reports > 1 and is_compared) or any(kind.name in each.evidence_kinds for each in KINDS.values())
 
 
 def build_said(document: Document, statements: Sequence[Statement], horizon: timedelta, level: int) -> Said:
     """Return the statements on an indicator with their assessment for a clearance."""
     kind = KINDS[document["kind"]]
     return Said(document, kind, statements, assess(kind, statements, level=level, horizon=horizon))
+
+
+def counted_figures(documents: Iterable[Document]) -> list[dict[str, Any]]:
+    """Return the figures of people among documents: what `pair_families` and the checks of families read."""
+    found = []
+    for each in documents:
+        if each["provenance"] is not None and KINDS[each["kind"]].counts_stock:
+            assessment = {name: each["assessment"][name] for name in ("basis", "preferred")}
+            found.append({name: each[name] for name in ("id", "kind", "subject", "place", "value")} | {"assessment": assessment})
+    return found
+
+
+def pair_families(own: Iterable[Document], below: Iterable[Document], above: Iterable[Document]) -> list[tuple[Document, Document]]:
+    """Return the figures of a place beside those of the places below and above it, as pairs of child and parent on one subject."""
+    by_subject = {(each["kind"], each["subject"]): each for each in own}
+    if not by_subject:
+        return []
+    pairs = [(each, parent) for each in below if (parent := by_subject.get((each["kind"], each["subject"]))) is not None]
+    pairs += [(child, each) for each in above if (child := by_subject.get((each["kind"], each["subject"]))) is not None]
+    return sorted(pairs, key=lambda pair: (pair[0]["id"], pair[1]["id"]))
 
 
 def build_checks(
@@ -64,7 +85,7 @@ def build_checks(
     """Return the checks that flag something; `documents` are of one place, `families` pairs of child and parent on one subject."""
     checks = [each for each in (_child_above_parent(*pair, words) for pair in families) if each]
     checks += _contradicting_concepts([each for each in documents if each["provenance"] is not None], at, words)
-    checks += [each for own in said if own.kind.counts_stock for each in _tenfold(own, words)]
+    checks += [each for own in said if isinstance(own.kind.plot, RangePlot) for each in _tenfold(own, own.kind.plot, words)]
     for own in said:
         if (pair := moved_later(own, said)) is not None:
             old, new = (words.value(own.kind.name, value_of(each)) for each in pair)
@@ -139,10 +160,9 @@ def _contradicting_concepts(documents: Sequence[Document], at: datetime, words: 
             yield _check("contradicting_concepts", (one, other), reports, text % shown)
 
 
-def _tenfold(said: Said, words: Wording) -> Iterable[Check]:
+def _tenfold(said: Said, plot: RangePlot, words: Wording) -> Iterable[Check]:
     """Flag reports that stand whose figure is ten times that of the report before, or a tenth of it, as after a wrong number of zeros."""
-    plot, standing, own = said.kind.plot, said.standing(), said.own()
-    assert isinstance(plot, RangePlot), "what counts people has a plot of a range"
+    standing, own = said.standing(), said.own()
     for last, each in pairwise(own):
         (_, before), (_, figure) = _preferred(value_of(last), plot), _preferred(value_of(each), plot)
         if each.id not in standing or not before or not figure or max(before, figure) < MIN_FACTOR * min(before, figure):

@@ -28,7 +28,7 @@ from app.reference.past_places import find_places_then, place_conditions_at, pla
 from app.reference.queries import find_sources
 from app.reference.suggestions import require_known_filters
 from app.situations.kept import find_situation, keep_situation, situation_stamp
-from app.situations.schemas import SituationDetail, SituationPage, TrackRecord, WarningPage
+from app.situations.schemas import Situation, SituationPage, TrackRecord, WarningPage
 from app.situations.service import load_situation, load_situations
 from app.situations.track_record import load_track_record
 from app.situations.warnings import load_warnings
@@ -101,7 +101,7 @@ async def list_situations(
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
-@router.get("/situations/{place}", summary="Get the situation of a place", response_model=SituationDetail, responses=READ_ERRORS)
+@router.get("/situations/{place}", summary="Get the situation of a place", response_model=Situation, responses=READ_ERRORS)
 async def get_situation(
     request: Request,
     caller: CallerDep,

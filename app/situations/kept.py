@@ -1,7 +1,7 @@
 """Situations and positions of places, kept in memory until something moves them: one statement over the indicators tells."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,14 +24,16 @@ from app.situations.urgency import Position
 from app.storage.paging import head_seq
 from app.storage.types import table_of
 
-# Of about 10 kB each, and of about 300 bytes each.
+# Of about 10 kB each, and of about 300 bytes each, with a figure of people about 1 kB.
 MAX_SITUATIONS, MAX_POSITIONS = 1000, 100_000
 
 # The number of indicators of a place, and the last change of them that a clearance sees; None where that does not tell all.
 Moved = tuple[int, int] | None
+# What tells whether the position of a place moved, the position, and the place's figures of people.
+Kept = tuple[Moved, Position, Sequence[Mapping[str, Any]]]
 
 _kept: WeakKeyDictionary[Engine, OrderedDict[Hashable, bytes]] = WeakKeyDictionary()
-_positions: WeakKeyDictionary[Engine, OrderedDict[Hashable, dict[UUID, tuple[Moved, Position]]]] = WeakKeyDictionary()
+_positions: WeakKeyDictionary[Engine, OrderedDict[Hashable, dict[UUID, Kept]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,8 @@ async def places_moved(connection: AsyncConnection, where: Sequence[ColumnElemen
     return {place: None if unsure else (count, changed) for place, count, changed, unsure in rows}
 
 
-def kept_positions(connection: AsyncConnection, view: View) -> dict[UUID, tuple[Moved, Position]]:
-    """Return the positions of places that are kept for a view, and by what they were found; more may be added."""
+def kept_positions(connection: AsyncConnection, view: View) -> dict[UUID, Kept]:
+    """Return the positions of places that are kept for a view; more may be added."""
     kept = _positions.setdefault(_engine(connection), OrderedDict())
     found = kept.setdefault((view, view.at), {})
     kept.move_to_end((view, view.at))

@@ -124,6 +124,21 @@ class Reason(BaseModel):
     )
 
 
+class SituationCheck(BaseModel):
+    """A flag on figures to look at. It changes none."""
+
+    check: CheckName = Field(
+        description="`child_above_parent`: the figure of a place exceeds the highest claim for a place that contains it. `tenfold`: a "
+        "figure is at least ten times the one before, or at most a tenth. `moved_later`: a run-out was moved later, and no sound relief "
+        "came between. `contradicting_concepts`: people of a concept exceed those of one that includes them."
+    )
+    indicators: list[str] = Field(description="Identifiers of the indicators: the one flagged, then the one that it is compared with.")
+    reports: list[str] = Field(description="Identifiers of the reports that say the figures.")
+    detail: str | None = Field(
+        description="What was compared, in the language of `lang` where it is one of `ar`, `en`, `es` and `fr`; null in lists."
+    )
+
+
 class Situation(BaseModel):
     """The indicators of one place together. Nothing is added up."""
 
@@ -156,26 +171,10 @@ class Situation(BaseModel):
     )
     contested: list[str] = Field(description="Links to the indicators whose sources contradict each other.")
     newest_statement: Timestamp | None = Field(description="When the newest standing report was stated; null if none stands.")
-    links: SituationLinks = Field(description="Links of the situation.")
-
-
-class SituationCheck(BaseModel):
-    """A flag on figures to look at. It changes none."""
-
-    check: CheckName = Field(
-        description="`child_above_parent`: the figure of a place exceeds the highest claim for a place that contains it. `tenfold`: a "
-        "figure is at least ten times the one before, or at most a tenth. `moved_later`: a run-out was moved later, and no sound relief "
-        "came between. `contradicting_concepts`: people of a concept exceed those of one that includes them."
+    checks: list[SituationCheck] = Field(
+        description="Figures that are not plausible together (docs/analysts.md): flags only, which change no value."
     )
-    indicators: list[str] = Field(description="Identifiers of the indicators: the one flagged, then the one that it is compared with.")
-    reports: list[str] = Field(description="Identifiers of the reports that say the figures.")
-    detail: str = Field(description="What was compared, in the language of `lang` where it is one of `ar`, `en`, `es` and `fr`.")
-
-
-class SituationDetail(Situation):
-    """The situation of one place, with what to check in it."""
-
-    checks: list[SituationCheck] = Field(description="Figures that are not plausible together; flags only.")
+    links: SituationLinks = Field(description="Links of the situation.")
 
 
 class DigestItem(BaseModel):

@@ -1,6 +1,7 @@
 """Situations: the indicators of a place together. Nothing is added up."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -26,9 +27,10 @@ from app.reference.past_places import ancestors_then, place_tree
 from app.reference.queries import places_by_id
 from app.reference.records import PlaceRecord
 from app.reports.models import Report
-from app.situations.checks import Check, build_checks, build_said, is_checked
+from app.situations.checks import Document as Read
+from app.situations.checks import Said, build_checks, build_said, counted_figures, is_checked, pair_families
 from app.situations.document import Document, build_situation
-from app.situations.kept import Moved, Stamp, find_situation, keep_situation, kept_positions, places_moved
+from app.situations.kept import Kept, Moved, Stamp, find_situation, keep_situation, kept_positions, places_moved
 from app.situations.urgency import Level, Position, level_of, urgency, worst
 from app.situations.wording import Wording
 from app.storage.paging import chunks, current_revision
@@ -36,9 +38,11 @@ from app.storage.slices import end_slice
 from app.storage.types import table_of
 
 # Other requests get their turn between two steps.
-MAX_PLACES_PER_STEP = 50
+MAX_PLACES_PER_STEP = 25
 # Places whose position is looked up at the cost of one indicator assessed.
 PLACES_PER_ASSESSED = 20
+# Of lists, whose checks have no words.
+_WORDS = Wording(localization_for(None))
 
 
 async def load_situations(
@@ -52,21 +56,33 @@ async def load_situations(
     state = await _state(connection, view)
     positions = await _positions(connection, where, view, state)
     await end_slice(len(positions) // PLACES_PER_ASSESSED)
-    left = sorted(position for _, position in positions.values() if after is None or position > after)
+    left = sorted(position for _, position, _ in positions.values() if after is None or position > after)
     page = left[:limit]
     ids = [place for *_, place in page]
     ancestors = await _places_below(connection, ids, view)
-    for others in chunks(each for each in ancestors if each not in positions):
+    above = await ancestors_then(connection, ids, view.time_point)
+    # Without conditions, all places that have indicators have a position already.
+    for others in chunks(each for each in {*ancestors, *chain(*above.values())} if where and each not in positions):
         positions |= await _positions(connection, [col(Place.id).in_(others)], view, state)
     below = _worst_levels(ancestors, {each: level_of(positions[each][1]) for each in ancestors if each in positions})
-    stamps = {each: Stamp((each, view, view.at, by, below.get(each)), revision) for each in ids if (by := positions[each][0]) is not None}
+    families = _families(ids, ancestors, above, {each: figures for each, (_, _, figures) in positions.items()})
+    flags = {each: orjson.dumps(build_checks([], families[each], [], view.at, _WORDS)) for each in ids}
+    stamps = {
+        each: Stamp((each, view, view.at, by, below.get(each), flags[each]), revision)
+        for each in ids
+        if (by := positions[each][0]) is not None
+    }
     found = {each: kept for each, stamp in stamps.items() if (kept := find_situation(connection, stamp)) is not None}
     for some in _steps([each for each in ids if each not in found]):
         places = await places_by_id(connection, some, view.time_point)
         documents = await _documents_by_place(connection, some, view, state)
-        times = await basis_times(connection, [each for own in documents.values() for each in own])
+        every = [each for own in documents.values() for each in own]
+        times, said = await basis_times(connection, every), await _load_said(connection, every, view)
         for each in some:
-            found[each] = orjson.dumps(build_situation(places[each], documents[each], view, times, children_level=below.get(each)))
+            own = [one for one in said if one.document["place"]["slug"] == places[each].slug]
+            checks = [check | {"detail": None} for check in build_checks(documents[each], families[each], own, view.at, _WORDS)]
+            situation = build_situation(places[each], documents[each], view, times, children_level=below.get(each))
+            found[each] = orjson.dumps(situation | {"checks": checks})
             if each in stamps:
                 keep_situation(connection, stamps[each], found[each])
         await end_slice(0)
@@ -75,10 +91,10 @@ async def load_situations(
 
 async def _positions(
     connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, state: PastState | None
-) -> dict[UUID, tuple[Moved, Position]]:
-    """Return the positions of the places that have indicators, and what tells whether these move; kept ones where they did not."""
+) -> dict[UUID, Kept]:
+    """Return the positions and figures of the places that have indicators; kept ones where these did not move."""
     moved: dict[UUID, Moved] = {}
-    kept: dict[UUID, tuple[Moved, Position]] = {}
+    kept: dict[UUID, Kept] = {}
     if view.time_point.through_global_seq is None:
         moved, kept = await places_moved(connection, where, view), kept_positions(connection, view)
     elif state is not None:
@@ -86,7 +102,7 @@ async def _positions(
     found = {each: kept[each] for each, by in moved.items() if by is not None and each in kept and kept[each][0] == by}
     for some in _steps([each for each in moved if each not in found]):
         for place, documents in (await _documents_by_place(connection, some, view, state)).items():
-            found[place] = (moved[place], urgency(documents, view.at).position(place))
+            found[place] = (moved[place], urgency(documents, view.at).position(place), counted_figures(documents))
         await end_slice(0)
     kept |= found
     return found
@@ -109,46 +125,44 @@ async def load_situation(
     for some in _steps(list(ancestors)):
         for each, below in (await _documents_by_place(connection, some, view, state)).items():
             levels[each] = urgency(below, view.at).level
-            counted += _counted(below)
+            counted += counted_figures(below)
         await end_slice(0)
     shown = [document for each in ids for document in documents.get(each, [])]
     times = await basis_times(connection, shown)
     own = documents.get(place.id, [])
     found = build_situation(place, shown, view, times, own=own, children_level=_worst_levels(ancestors, levels).get(place.id))
-    return found | {"checks": await _load_checks(connection, place, shown, own, counted, view, state, lang)}
-
-
-async def _load_checks(
-    connection: AsyncConnection,
-    place: PlaceRecord,
-    shown: Sequence[Document],
-    own: Sequence[Document],
-    below: Sequence[Document],
-    view: View,
-    state: PastState | None,
-    lang: str | None,
-) -> list[Check]:
-    """Return the checks of a situation: of the place's own reports, and of its figures beside those above and below it."""
-    above = sorted(await ancestors_then(connection, place.id, view.time_point))
-    counted = _counted([each for documents in (await _documents_by_place(connection, above, view, state)).values() for each in documents])
-    families = [(child, parent) for parent in _counted(own) for child in below if _is_same(child, parent)]
-    families += [(child, parent) for child in _counted(own) for parent in counted if _is_same(child, parent)]
-    checked = {UUID(each["id"]): each for each in own if is_checked(KINDS[each["kind"]])}
-    statements = await load_all(connection, checked, view.time_point, level=view.level, limit=MAX_LISTED_REPORTS)
-    said = [
-        build_said(each, statements[id_], view.horizons[each["kind"]], view.level) for id_, each in checked.items() if id_ in statements
-    ]
+    above = sorted((await ancestors_then(connection, [place.id], view.time_point))[place.id])
+    parents = [each for every in (await _documents_by_place(connection, above, view, state)).values() for each in every]
+    families = pair_families(counted_figures(own), counted, counted_figures(parents))
     slugs = {each["place"]["slug"] for pair in families for each in pair}
-    names = await load_names(connection, {"place": slugs}, lang, view.time_point)
-    return build_checks(shown, families, said, view.at, Wording(localization_for(lang), names))
+    words = Wording(localization_for(lang), await load_names(connection, {"place": slugs}, lang, view.time_point))
+    return found | {"checks": build_checks(shown, families, await _load_said(connection, own, view), view.at, words)}
 
 
-def _counted(documents: Sequence[Document]) -> list[Document]:
-    return [each for each in documents if each["provenance"] is not None and KINDS[each["kind"]].counts_stock]
+def _families(
+    places: Sequence[UUID],
+    ancestors: Mapping[UUID, Sequence[UUID]],
+    above: Mapping[UUID, set[UUID]],
+    figures: Mapping[UUID, Sequence[Read]],
+) -> dict[UUID, list[tuple[Read, Read]]]:
+    """Return the figures of places beside those of the places below them, which have some as `ancestors`, and of those above."""
+    below: dict[UUID, list[Read]] = {}
+    for place, some in ancestors.items():
+        for each in some:
+            below.setdefault(each, []).extend(figures.get(place, ()))
+    parents = {each: chain(*(figures.get(one, ()) for one in above[each])) for each in places}
+    return {each: pair_families(figures[each], below.get(each, ()), parents[each]) for each in places}
 
 
-def _is_same(one: Document, other: Document) -> bool:
-    return bool(one["kind"] == other["kind"] and one["subject"] == other["subject"])
+async def _load_said(connection: AsyncConnection, documents: Sequence[Document], view: View) -> list[Said]:
+    """Return what checks read of the reports on some indicators: of each place the last recorded ones."""
+    checked = {UUID(each["id"]): each for each in documents if is_checked(KINDS[each["kind"]])}
+    statements = await load_all(connection, checked, view.time_point, level=view.level, place_limit=MAX_LISTED_REPORTS)
+    return [
+        build_said(each, some, view.horizons[each["kind"]], view.level)
+        for id_, each in checked.items()
+        if (some := statements.get(id_)) is not None and is_checked(KINDS[each["kind"]], reports=len(some))
+    ]
 
 
 async def basis_times(connection: AsyncConnection, documents: Sequence[Document]) -> dict[str, str]:

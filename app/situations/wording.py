@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from app.assessment.envelope import Assessment
@@ -11,7 +12,7 @@ from app.assessment.judgements import Judgement
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import Clause, gettext_noop
-from app.domain.times import rfc3339
+from app.domain.times import day_of, rfc3339
 from app.domain.tlp import Label
 from app.http.localization import Localization
 
@@ -54,6 +55,18 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&])")
 
 # Return the mark of the citation of a report, by the path of a figure; of the preferred one without a path.
 Cite = Callable[[str], str]
+
+
+def growing_reason(reason: Mapping[str, Any], as_of: date, locale: Localization) -> str:
+    """Return the words for a reason that says for how long it has been so, as for how long no aid came; empty for any other."""
+    if reason["reason"] != "no_delivery" or reason["judged"]:
+        return ""
+    return locale.plural(
+        "no aid was delivered for %(count)s day, since %(day)s",
+        "no aid was delivered for %(count)s days, since %(day)s",
+        (as_of - day_of(reason["since"])).days,
+        day=locale.day(reason["since"]),
+    )
 
 
 def tlp_text(label: Label) -> str:

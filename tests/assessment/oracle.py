@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from tests.assessment.oracle_kinds import RELIEF_WORDS, Report, begins, is_warning, people_range, said, since_range, state_of, supply_range
-from tests.assessment.oracle_new_kinds import NEW_KINDS, delivery_figures, movement_figures, service_figures
+from tests.assessment.oracle_new_kinds import ARRIVED, NEW_KINDS, delivery_figures, movement_figures, service_figures
 from tests.assessment.oracle_rules import Rules, View
 
 __all__ = ["Oracle", "View"]
@@ -54,9 +54,20 @@ class Oracle(Rules):
         sources = {each["source"] for each in reports}
         before = [each for each in alike if each["source"] in sources and (self.is_sound(each) or state_of(each) not in RELIEF_WORDS)]
         earlier = self.chronological(before)[::-1]
-        return delivery_figures(self.preferred, reports, earlier, day, self.zone) | {
-            "followed_since": min(followed).isoformat() if followed else None
-        }
+        figures = delivery_figures(self.preferred, reports, earlier, day, self.zone)
+        if self.preferred and state_of(self.preferred) not in ARRIVED:
+            figures["last_delivery"] = self._delivered_before()
+        return figures | {"followed_since": min(followed).isoformat() if followed else None}
+
+    def _delivered_before(self) -> Any:
+        """Return the last delivery by what was said until the newest sound one passed its horizon, further back where that was none."""
+        old = [each for each in self.heard if self.out[""].get(each["id"]) == "past_horizon" and state_of(each) in ARRIVED]
+        old = [each for each in self.chronological(old) if self.is_sound(each)]
+        if not old:
+            return None
+        fresh = [each for each in self.heard if not self._is_past(old[-1], each)]
+        then = Oracle(sorted(fresh, key=lambda each: self.number[each["id"]]), self.view)
+        return then.figures()["last_delivery"]
 
     def began(self) -> Report | None:
         """Return the first report since which one that stands has always said the state that leads, assessing all over after each."""

@@ -16,6 +16,7 @@ from tests.assessment.strategies import FIRST_DAY, LABELS, SOURCES
 
 ZONE = "Asia/Damascus"
 SINCE = ("since", "until", "last_delivery", "denied_since", "followed_since")
+TOLD_BEFORE = ("planned_for", "supplies", "removed", "route")
 # Statuses of answers to a step that is not possible.
 REFUSED = (403, 404, 409, 422)
 
@@ -388,6 +389,8 @@ def assert_said(report: str, name: str, value: dict[str, Any], oracle: Oracle) -
         # A day since which something is so may come from a report that was replaced since, and be that of the report.
         assert figure in [*oracle.figures_of(oracle.by_id[report]), str(oracle.time(oracle.by_id[report]).day)], (report, name)
         return
-    names = {each.get("materialised") or each["id"]: each for each in oracle.by_id.values() if each["id"] in oracle.standing}
+    # What a source said of a delivery at an earlier stage counts, too.
+    told = oracle.by_id if name in TOLD_BEFORE and oracle.kind == "aid_delivery" else oracle.standing
+    names = {each.get("materialised") or each["id"]: each for each in oracle.by_id.values() if each["id"] in told}
     assert report in names, f"basis names {report}, which does not stand"
     assert figure in oracle.figures_of(names[report]), f"{report} did not say {figure} ({name})"

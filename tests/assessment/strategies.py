@@ -108,6 +108,8 @@ SERVICE = _some(
 ALL_KINDS = KINDS | {"aid_delivery": AID, "population_movement": MOVEMENT, "service_status": SERVICE}
 TIME = st.sampled_from(["", "", "", "", "T09:30:00Z", "T23:30:00-05:00", "T00:00:00.000001Z", "T22:00:00Z"])
 STATED = st.tuples(DAYS, TIME).map(lambda two: day(two[0]) + two[1])
+# The horizon of deliveries is longer than DAYS.
+STATED_SPARSELY = st.tuples(DAYS, TIME).map(lambda two: day(4 * two[0]) + two[1])
 PROVENANCE = _some(
     _one("credibility", 1, 2, 2, 2, 3, 3, 3, 4, 5, 6),
     _one("directness", None, None, None, "direct", "quoted", "paraphrased"),
@@ -125,7 +127,7 @@ def statements(kind: str) -> st.SearchStrategy[dict[str, Any]]:
             "value": ALL_KINDS[kind],
             "place": st.sampled_from(["town", "town", "town", "town", "quarter"]),
             "source": SOURCE,
-            "stated_at": STATED,
+            "stated_at": st.one_of(STATED, STATED_SPARSELY) if kind == "aid_delivery" else STATED,
             "sensitivity": st.sampled_from([*LABELS, "clear", "clear", "clear", "green"]),
             "provenance": PROVENANCE,
             "relays": st.one_of(st.none(), st.none(), st.none(), st.integers(0, 40)),

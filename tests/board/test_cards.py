@@ -93,6 +93,8 @@ def test_reasons_are_in_words_with_their_age() -> None:
         reason("last_route", "3", since="2016-08-09T00:00:00Z"),
         reason("way_out_closed", "3", judged=True),
         reason("never_heard_of", "4"),
+        reason("no_delivery", "5"),
+        reason("no_delivery", "5", judged=True),
     ]
     aside = [reason("past_due", "2", judged=True)]
     card = build_card(situation() | {"because": because, "set_aside": aside}, RECORDS | {"indicators": indicators}, localization_for("en"))
@@ -102,6 +104,8 @@ def test_reasons_are_in_words_with_their_age() -> None:
         "A road: no way in, no other way in is left \u2013 last said 9 Aug 2016, 1 day ago",
         "A road: no way out \u2013 an analyst's judgement of 1 Aug 2016, 9 days ago",
         "Never heard of \u2013 last said 1 Aug 2016, 9 days ago",
+        "No aid was delivered for 9 days, since 1 Aug 2016",
+        "No aid was delivered for 60 days or more \u2013 an analyst's judgement of 1 Aug 2016, 9 days ago",
         "Food: may have run out, outcome not known \u2013 not counted, by an analyst's judgement of 1 Aug 2016, 9 days ago",
     ]
 

@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -512,6 +513,13 @@ async def test_outcome_is_chosen_shown_and_taken_back(desk: httpx.AsyncClient, c
     assert 'value="pending"' in page
     assert (await send(desk, path, {"outcome": "pending", "report": shown, "reason": "wrong", "do": "outcome"})).status_code == 303
     assert "<dt>What became of it</dt>" not in (await desk.get(path)).text
+
+
+async def test_preview_says_for_how_many_days_no_aid_came(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    day = datetime.now(UTC).date() - timedelta(days=70)
+    await post(client, **report("aid_delivery", {"operation": "convoy", "stage": "delivered"}, stated_at=day.isoformat()))
+    answer = await send(desk, "/desk/statements/supply_runout", FOOD | {"value.runs_out": "in 3 weeks", "do": "preview"})
+    assert "no aid was delivered for 70 days, since" in answer.text.partition('id="preview"')[2].partition('id="fields"')[0]
 
 
 @pytest.mark.parametrize("do", ["send", "draft"])

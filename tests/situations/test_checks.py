@@ -73,6 +73,20 @@ async def test_tenfold_figure_is_flagged(
         assert len(await checks(client, known_at=recorded)) == 1
 
 
+async def test_tenfold_count_of_a_movement_is_flagged(client: httpx.AsyncClient, reference: Reference) -> None:
+    counts = [("2016-08-16", 1000), ("2016-08-17", 3500), ("2016-08-18", 35_000)]
+    said = await post_all(
+        client,
+        *(report("population_movement", {"since": "2016-08-15", "people": people}, stated_at=day) for day, people in counts),
+    )
+    (flag,) = await checks(client)
+    assert (flag["check"], flag["reports"]) == ("tenfold", [said[1]["id"], said[2]["id"]])
+    assert flag["detail"] == "Evacuated (since 15 Aug 2016): 35,000 after 3,500, at least ten times as many."
+    # Another movement is no later count of this one.
+    await post(client, **report("population_movement", {"movement": "fled", "since": "2016-08-15", "people": 9}, stated_at="2016-08-19"))
+    assert await checks(client) == [flag]
+
+
 async def test_runout_moved_later_without_delivery_is_flagged(client: httpx.AsyncClient, reference: Reference) -> None:
     first = await warn(client, "food", "2016-08-05", "2016-08-08")
     # A paraphrase of the same words is no other warning.
@@ -111,3 +125,36 @@ async def test_more_trapped_than_remaining_is_flagged(client: httpx.AsyncClient,
     # At risk includes people who are not there.
     await post(client, **report(value={"concept": "at_risk", "people": 10}, stated_at="2016-08-01"))
     assert len(await checks(client)) == 1
+
+
+async def test_list_has_the_checks_of_each_place_without_words(client: httpx.AsyncClient, reference: Reference) -> None:
+    await reference.add("places", slug="quarter", name="Quarter", parent="oldtown")
+    first, *_ = await post_all(
+        client,
+        report(value={"people": 5000}),
+        report(value={"people": 600}, place="country"),
+        report(value={"people": 9000}, place="quarter"),
+        report(value={"concept": "remaining", "people": 4000}, stated_at="2016-08-01"),
+    )
+    await post(client, **report(value={"people": 400}, source="monitor", stated_at="2016-08-15"))
+    await warn(client, "food", "2016-08-05", "2016-08-08")
+    await warn(client, "food", "2016-08-12", "2016-08-20", stated_at="2016-08-03")
+
+    async def listed(query: str) -> dict[str, list[dict[str, Any]]]:
+        items = (await client.get(f"/v1/situations?{query}")).json()["items"]
+        return {each["place"]["slug"]: each["checks"] for each in items}
+
+    for change in (None, ("place=country", 900), ("place=quarter", 50)):
+        if change is not None:
+            await post(client, **report(value={"people": change[1]}, place=change[0][6:], source="envoy", stated_at="2016-08-16"))
+        own = {each: [one | {"detail": None} for one in await checks(client, each)] for each in ("country", "oldtown", "quarter")}
+        assert await listed("as_of=2016-08-20") == own
+        assert await listed("as_of=2016-08-20&known_at=2100-01-01") == own
+        # Those above and below count where they are not on the page.
+        for place, flags in own.items():
+            assert await listed(f"as_of=2016-08-20&place={place}") == {place: flags}
+        assert {"moved_later", "tenfold"} <= {each["check"] for each in own["oldtown"]} or change is not None
+        assert any(each["check"] == "child_above_parent" for each in own["country"])
+    assert first["id"] in str(own["oldtown"])
+    table = (await client.get("/v1/situations.csv?as_of=2016-08-20")).text
+    assert '""check"":""moved_later""' in table

@@ -15,9 +15,10 @@ from app.board.desk.values import Filled, form_of, read_form
 from app.board.value_text import field_text, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import StatePlot
-from app.domain.times import DATE_LENGTH
+from app.domain.times import DATE_LENGTH, end_of_today
 from app.domain.tlp import Label
 from app.http.problems import Problem, not_found
+from app.situations.wording import growing_reason
 
 # Fields that several statements out of one document share.
 SHARED = ("place", "source", "stated_at")
@@ -188,7 +189,11 @@ async def _form_page(
 def shown_preview(preview: Mapping[str, Any], names: Names, desk: Desk) -> dict[str, Any]:
     """Return what a preview says, in words."""
     locale, report = desk.locale, preview["report"]
-    kind, before, after = report["kind"], preview["indicator_before"], preview["indicator"]
+    kind, before, after, situation = report["kind"], preview["indicator_before"], preview["indicator"], preview["situation"]
+    because = [
+        growing_reason(each, end_of_today().date(), locale) or label_for(f"because_{each['reason']}", locale)
+        for each in situation["because"]
+    ]
     routes = {slug: {"name": names.name("routes", slug)} for _, slug in names.listed("routes")}
     return {
         **report_words(report, names, locale),
@@ -198,8 +203,8 @@ def shown_preview(preview: Mapping[str, Any], names: Names, desk: Desk) -> dict[
         "before": _assessed(before, kind, locale),
         "after": _assessed(after, kind, locale),
         "level_before": preview["situation_before"]["level"] or "nothing_known",
-        "level": preview["situation"]["level"] or "nothing_known",
-        "because": list(dict.fromkeys(label_for(f"because_{each['reason']}", locale) for each in preview["situation"]["because"])),
+        "level": situation["level"] or "nothing_known",
+        "because": list(dict.fromkeys(because)),
     }
 
 

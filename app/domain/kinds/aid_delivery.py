@@ -35,7 +35,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
         *("partly_delivered", "delivered", "under_way", "planned", "approved", "requested"),
     )
     relief_states = ARRIVED
-    reads_all = True
+    reads_all = keeps_relief = True
     report_fields = frozenset({"followed_since"})
     summary_fields = (
         *("operation", "stage", "on_earliest", "on_latest", "planned_for", "supplies", "removed", "route", "cause"),
@@ -113,8 +113,13 @@ class AidDeliveryKind(Kind[AidDelivery]):
         "help_operation": gettext_noop("A short name that you choose for this convoy, airdrop or request, always the same one."),
         "help_on": gettext_noop("The day on which it happened or is to happen, or two days."),
         "none_of_these": gettext_noop("nothing at all"),
-        "because_no_delivery": gettext_noop("no aid was delivered for 60 days"),
+        "because_no_delivery": gettext_noop("no aid was delivered for 60 days or more"),
     }
+    messages = (
+        gettext_noop("must not be after the day of the statement, %(day)s, because the stage is %(code)s"),
+        gettext_noop("name each supply once"),
+        gettext_noop("must be empty if the stage is requested: nothing was taken off yet"),
+    )
     value_model = AidDelivery
     assessment_model = AidDeliveryReading
     example = {"operation": "un-convoy-2016-07", "stage": "delivered", "on_earliest": "2016-07-01", "on_latest": "2016-07-10"}
@@ -229,6 +234,9 @@ class AidDeliveryKind(Kind[AidDelivery]):
             last = latest or earliest or began.day
             is_told_again = last == by.day and (earliest or last) <= began.day < last
             days["last_delivery"] = (began, began.day) if is_told_again else (by, last)
+        elif part.before is not None:
+            arrived = self.combine(part.before)
+            days["last_delivery"] = arrived.basis["last_delivery"], date.fromisoformat(arrived.value["last_delivery"])
         if preferred.value.stage == "denied":
             first_denied = min([part.began or preferred, *same], key=_first_day)
             days["denied_since"] = first_denied, _first_day(first_denied)

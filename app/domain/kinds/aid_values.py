@@ -82,7 +82,8 @@ class AidDeliveryReading(BaseModel):
     route: str | None = Field(description="Slug of the route; null if no report says.")
     cause: AccessConstraint | None = Field(description="Type of access constraint, by the reports of this stage; null if none names one.")
     last_delivery: Day | None = Field(
-        description="Last day of the delivery, else that of the first report that has said since that it arrived; null if none did."
+        description="Last day of the delivery, else that of the first report that has said since that it arrived, also where that is past "
+        "its horizon now; null if none did."
     )
     denied_since: Day | None = Field(description="First day on which a report that stands says `denied`; null unless that leads.")
     followed_since: Day | None = Field(description="Day of the first report on the operation; null if none leads.")

@@ -51,19 +51,20 @@ class Kind(ABC, Generic[V]):
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
     an indicator share, `filter_field` among them or not. Reports of a kind that `is_lasting` pass no horizon and never become stale.
     With `compares_days`, `disputes` looks at the days of reports, too. A kind that `reads_all` tells since when something is so, or
-    keeps several reports of a source, of any age. `report_fields` are fields of an assessed value that are about its
-    reports themselves: a judgement, which is no report, leaves them unchanged.
+    keeps several reports of a source, of any age; one that `keeps_relief` also tells when relief came that is past its horizon.
+    `report_fields` are fields of an assessed value that are about its reports themselves: a judgement, which is no report, leaves them
+    unchanged.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
     `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). `outdates` is the group whose
     figures are older than what the kind says happened later (`happened_on`). `place_reasons` are reasons for a level that are about the
     place, not about the indicator that they rest on.
     Exports: `hxl` maps fields to HXL 1.1 hashtags.
-    Checks: `counts_stock` says that figures are how many there are, not how many came or left, so that they can be compared; `part_of` maps
-    subjects to others that include them, with the reason, marked with `gettext_noop`.
+    Checks: `counts_stock` says that figures are how many there are, not how many came or left, so that those of two places can be
+    compared; `part_of` maps subjects to others that include them, with the reason, marked with `gettext_noop`.
     Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`; that of a
     reason for a level, as `risks` gives it, begins with `because_`, that of a field of its form with `field_`, a line of help for it with
-    `help_`. `note_fields` are the fields of an item in a situation that the board shows as notes. Briefs show `brief_codes` and
-    `brief_words` besides: fields of codes and of free text.
+    `help_`; `messages` are those of its own errors, what varies in them as `%(day)s`. `note_fields` are the fields of an item in a
+    situation that the board shows as notes. Briefs show `brief_codes` and `brief_words` besides: fields of codes and of free text.
     """
 
     name: ClassVar[str]
@@ -94,6 +95,7 @@ class Kind(ABC, Generic[V]):
     part_of: ClassVar[Mapping[tuple[str, str], str]] = {}
     plot: ClassVar[RangePlot | DatePlot | StatePlot | None] = None
     code_labels: ClassVar[Mapping[str, str]] = {}
+    messages: ClassVar[tuple[str, ...]] = ()
     interval_days: ClassVar[int] = 0
     worst_first: ClassVar[tuple[str, ...]] = ()
     relief_states: ClassVar[frozenset[str]] = frozenset()
@@ -102,6 +104,7 @@ class Kind(ABC, Generic[V]):
     is_lasting: ClassVar[bool] = False
     compares_days: ClassVar[bool] = False
     reads_all: ClassVar[bool] = False
+    keeps_relief: ClassVar[bool] = False
     report_fields: ClassVar[frozenset[str]] = frozenset()
 
     def resolve(self, value: V, stated_on: date) -> V:

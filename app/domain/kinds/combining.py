@@ -22,7 +22,8 @@ class Part(Generic[V]):
 
     Without a leading report, `standing` is empty; without any report, `agreement` is None, too. `first` is the oldest report on it that
     is as sound as these, `began` the first of those that have said the state that leads ever since, and `earlier` what their sources said
-    before, as sound as these, newest first.
+    before, as sound as these, newest first. `before` is the part when relief led last that has passed its horizon, of a kind that
+    `keeps_relief`.
     """
 
     standing: Sequence[StatedValue[V]] = ()
@@ -31,6 +32,7 @@ class Part(Generic[V]):
     first: StatedValue[V] | None = None
     began: StatedValue[V] | None = None
     earlier: Sequence[StatedValue[V]] = ()
+    before: "Part[V] | None" = None
 
     def in_order(self) -> list[StatedValue[V]]:
         """Return the report that leads, then the others."""

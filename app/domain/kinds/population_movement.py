@@ -103,6 +103,7 @@ class PopulationMovementKind(Kind[PopulationMovement]):
         "help_since": gettext_noop("The day on which the movement began, the same in every report on it."),
         "help_destination": gettext_noop("A region in words, never a site."),
     }
+    messages = (gettext_noop("people had moved by the day of the statement, %(day)s: send that day or an earlier one"),)
     value_model = PopulationMovement
     assessment_model = PopulationMovementReading
     example = {"movement": "evacuated", "since": "2016-07-20", "people": 10000, "destination": "rural Idleb"}

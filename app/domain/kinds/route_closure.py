@@ -94,6 +94,13 @@ class RouteClosureKind(Kind[RouteClosure]):
         "because_way_out_closed": gettext_noop("no way out"),
         "because_last_route": gettext_noop("no other way in is left"),
     }
+    messages = (
+        gettext_noop("what is observed began by the day of the statement, %(day)s: send assertion announced for a later day"),
+        gettext_noop("since must agree with since_earliest and since_latest; send one or the other"),
+        gettext_noop("must be a date such as 2016-07-07, 2016-07 or 2016"),
+        gettext_noop("passable_by must be empty if status is closed"),
+        gettext_noop("name each user once"),
+    )
     value_model = RouteClosure
     assessment_model = RouteClosureReading
     example = {"route": "castello-road", "status": "closed", "since": "2016-07-07", "cause": "hostilities"}

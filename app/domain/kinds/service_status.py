@@ -120,6 +120,11 @@ class ServiceStatusKind(Kind[ServiceStatus]):
         "help_reason": gettext_noop("In words, such as no fuel; never a name or a site."),
         "because_out_of_service": gettext_noop("out of service"),
     }
+    messages = (
+        gettext_noop("must be 0 if state is out_of_service: for a service of which some works send partly_working"),
+        gettext_noop("must not be 0 if state is %(code)s: for a service of which none works send out_of_service"),
+        gettext_noop("must be as many as known if state is working: for a service of which some fail send partly_working"),
+    )
     value_model = ServiceStatus
     assessment_model = ServiceStatusReading
     example = {"service": "hospital", "state": "out_of_service", "working": 0, "known": 9, "reason": "no fuel"}

@@ -31,11 +31,8 @@ _WILL_RUN_OUT = (
 # CAP 1.2 categories; those of other supplies are `Other`.
 _CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "medical": ("Health",),
-    "water": ("Infra",),
-    "fuel": ("Infra",),
-    "electricity": ("Infra",),
-    "food": ("Other", "Safety"),
-    "basic": ("Other", "Safety"),
+    **dict.fromkeys(("water", "fuel", "electricity"), ("Infra",)),
+    **dict.fromkeys(("food", "basic"), ("Other", "Safety")),
 }
 # CAP 1.2 urgency of a warning without a date.
 _IMMINENT: Mapping[str, str] = {"hours": "Immediate", "days": "Expected"}
@@ -161,6 +158,11 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "because_due_soon": gettext_noop("runs out soon"),
         "because_imminent": gettext_noop("runs out within hours or days"),
     }
+    messages = (
+        gettext_noop("what ran out did so by the day of the statement, %(day)s: send that day or an earlier one"),
+        gettext_noop("%(read)s is before the statement of %(day)s: write the year; for what ran out send the state ran_out"),
+        gettext_noop("the dates must be those that in_days_min and in_days_max give; send one or the other"),
+    )
     value_model = SupplyRunout
     assessment_model = SupplyRunoutReading
     example = {"supply": "basic", "in_days_min": 14, "in_days_max": 21, "relative_text": "two to three weeks"}
@@ -277,12 +279,10 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         if earliest and latest and earliest > latest:
             # Half-open ranges that do not meet: keep the sooner end.
             earliest = None
-        said = [each.value.imminence for each in warnings if each.value.imminence]
-        imminence = min(said, key=closed_set(Imminence).index, default=None)
+        imminence = min((said for each in warnings if (said := each.value.imminence)), key=closed_set(Imminence).index, default=None)
         found = {"runs_out_earliest": earliest, "runs_out_latest": latest, "imminence": imminence}
-        assessed = SupplyRunoutReading(**dict(preferred) | found)
         figures = {name: (figure, attrgetter(name)) for name, figure in found.items()}
-        return Combined(assessed.model_dump(mode="json"), basis_of(warnings, figures))
+        return Combined(SupplyRunoutReading(**dict(preferred) | found).model_dump(mode="json"), basis_of(warnings, figures))
 
 
 def _check_days(resolved: SupplyRunout, sent: SupplyRunout, stated_on: date) -> None:

@@ -1,7 +1,8 @@
 """Common Alerting Protocol 1.2 (OASIS, 2010): render one message for each statement that its kind declares as an alert.
 
 A report is an Alert, a correction an Update, a retraction a Cancel, a reinstatement an Alert again; a report that ended earlier ones is
-an Update of these, a Cancel if it calls for no alert. To readers who see a report by its lowered label, it is sent then.
+an Update of these, a Cancel if it calls for no alert. To readers who see a report by its lowered label, it is sent then; those who do
+not see it any more, because its label was raised, get a Cancel without content.
 A message is Actual if the assessment confirmed its report
 (`app.assessment.alerts`) and its credibility is not 6 (cannot be judged), else a Draft; labels other than `clear` make it Restricted.
 Severity is Unknown, because no statement gives one; certainty follows from the credibility. As the standard demands, UTC is written

@@ -62,7 +62,8 @@ async def list_alerts(
 ) -> Response:
     """List CAP 1.2 messages as an Atom feed, newest first: an Alert for a report, an Update for a correction, a Cancel for a retraction.
 
-    A report that ended earlier ones is an Update of their messages. Each entry links to its message, whose absolute address is its `id`;
+    A report that ended earlier ones is an Update of their messages. A Cancel without content ends the alert of a report that a raised label
+    hides, whatever the filters. Each entry links to its message, whose absolute address is its `id`;
     the link `next` leads to older ones.
     """
     negotiate_format(request, [Format.ATOM], None)
@@ -73,7 +74,7 @@ async def list_alerts(
     view = View(caller.level, horizons=settings.horizons)
     async with database.snapshot() as connection:
         messages, last, revision = await list_messages(connection, where, view, before=before, limit=filters.limit, lang=filters.lang)
-        if not messages:
+        if not any(each.statement for each in messages):
             await require_known_filters(connection, filters, caller.level)
     feed = absolute_url(request, "/v1/alerts")
     older = absolute_url(request, next_url(request, ALERT_CURSOR.encode(last, revision))) if last is not None else None

@@ -1,4 +1,4 @@
-"""Read CAP messages from the ledger: each report, correction, retraction, reinstatement and lowered label of a kind with alerts.
+"""Read CAP messages from the ledger: each report, correction, retraction, reinstatement and label of a kind with alerts.
 
 Each message is made from one entry, and has an identifier of its own, by the entries on its report that the clearance sees. It refers to
 the messages that are in force for the clearance when it is sent (`_Sent`).
@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, not_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -19,11 +19,13 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS
 from app.domain.view import View
 from app.exchange.alerts.cap import AlertStatement, Message
+from app.http.localization import localization_for
 from app.ledger.models import LedgerEntry, seq_column
 from app.reference.models import Place, Source
 from app.reference.names import in_language, names_by_slug
 from app.reference.queries import place_geometries, places_by_id, sources_by_id
 from app.reports.models import Report
+from app.situations.wording import Wording
 from app.storage.paging import chunks, fetch_page
 from app.storage.types import table_of
 
@@ -40,7 +42,10 @@ _type, _redacted_below = col(LedgerEntry.type), col(LedgerEntry.redacted_below)
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A message of a report to a clearance; `alerts` tells whether it says that there is something to act on, which later ones end."""
+    """A message of a report to a clearance; `alerts` tells whether it says that there is something to act on, which later ones end.
+
+    `hidden` tells whether the clearance does not see the report any more.
+    """
 
     seq: int
     identifier: str
@@ -48,14 +53,22 @@ class _Sent:
     at: datetime
     retracts: bool
     alerts: bool
+    hidden: bool
 
 
-def _select_messages(level: int) -> Select[Any]:
-    """Select the ledger entries that may be messages at a clearance, with their report and the report that it supersedes."""
-    position = seq_column(level)
-    # To readers who now see its report, a lowered label is the report itself.
+def _is_raised(level: int) -> ColumnElement[bool]:
     to_label = table_of(LedgerEntry).c.detail["sensitivity"].as_string()
-    lowered = and_(_type == "label", _redacted_below > level, to_label.in_(LABELS[: level + 1]))
+    return and_(_type == "label", _redacted_below > level, to_label.not_in(LABELS[: level + 1]))
+
+
+def _select_messages(level: int, *, hidden: bool = False) -> Select[Any]:
+    """Select the ledger entries that may be messages at a clearance, with their report and the report that it supersedes.
+
+    Of a report that the clearance does not see any more, only the raised label is one, unless `hidden` ones are asked for, too.
+    """
+    position, raised = seq_column(level), _is_raised(level)
+    # To readers who now see its report, a lowered label is the report itself.
+    lowered = and_(_type == "label", _redacted_below > level, not_(raised))
     return (
         select(
             *table_of(Report).c,
@@ -67,6 +80,7 @@ def _select_messages(level: int) -> Select[Any]:
             _OLD.c.id.label("old_id"),
             col(AlertStanding.confirmed),
             col(AlertStanding.ended),
+            raised.label("raised"),
         )
         .select_from(table_of(LedgerEntry))
         .join(Report, col(Report.id) == col(LedgerEntry.report_id))
@@ -75,9 +89,10 @@ def _select_messages(level: int) -> Select[Any]:
         .outerjoin(_OLD_STANDING, _OLD_STANDING.c.report_id == _OLD.c.id)
         .where(
             position.is_not(None),
-            col(Report.level) <= level,
+            or_(literal(hidden), col(Report.level) <= level, raised),
             or_(
-                col(AlertStanding.cancels).is_(False) & (_type.in_(("report", "correction", "retraction", "reinstatement")) | lowered),
+                col(AlertStanding.cancels).is_(False)
+                & (_type.in_(("report", "correction", "retraction", "reinstatement")) | lowered | raised),
                 # A report that ended an alert without one of its own cancels it where it is confirmed.
                 col(AlertStanding.cancels).is_(True)
                 & (col(AlertStanding.confirmed).bitwise_and(1 << level) != 0)
@@ -101,7 +116,8 @@ async def list_messages(
     lang: str | None = None,
 ) -> tuple[list[Message], int | None, int]:
     """Return a page of messages on the reports that match `where`, newest first; the last seq if there are more; the head of the ledger."""
-    statement = _select_messages(view.level).where(*where)
+    # A reader must not learn what a report was about whose label was raised, and everybody who has its alert must learn that it ended.
+    statement = _select_messages(view.level).where(or_(and_(true(), *where), and_(_is_raised(view.level), col(Report.level) > view.level)))
     found: list[tuple[int, Message]] = []
     more = True
     # Some entries are no messages: a page with gaps would show that reports are out of sight.
@@ -141,8 +157,15 @@ async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view
         sources = {id_: replace(each, name=in_language(each.name, of_sources.get(each.slug, {}), lang)) for id_, each in sources.items()}
     named = {each for row in rows for each in (row["id"], row["old_id"], *_ended_by(row, view.level)) if each is not None}
     sent = await _sent_messages(connection, named, view.level)
+    superseded = await _superseded_at(connection, [row["id"] for row in rows if row["raised"]], view.level)
     messages = []
+    words = Wording(localization_for(lang))
     for row in rows:
+        if row["raised"]:
+            own = next((each for each in sent[row["id"]] if each.seq == row["seq"]), None)
+            if own is not None and superseded.get(row["id"], own.seq) >= own.seq:
+                messages.append((own.seq, _hidden_message(own, sent[row["id"]], view.level, words)))
+            continue
         place = places[row["place_id"]]
         kind = KINDS[row["kind"]]
         value = kind.value_model.model_validate(row["value"])
@@ -169,7 +192,7 @@ async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view
                 place=place,
                 geometry=geometries.get(place.slug),
             )
-        messages.append((row["seq"], _message(row, statement, sent, view.level, confirmed=confirmed)))
+        messages.append((row["seq"], _message(row, statement, sent, view.level, words, confirmed=confirmed)))
     return [(seq, each) for seq, each in messages if each is not None]
 
 
@@ -179,36 +202,53 @@ def _ended_by(row: Any, level: int) -> list[UUID]:
 
 async def _sent_messages(connection: AsyncConnection, reports: Collection[UUID], level: int) -> dict[UUID, list[_Sent]]:
     """Return all messages of some reports, oldest first."""
-    statement: Any = _select_messages(level).with_only_columns(
-        col(Report.id), seq_column(level).label("seq"), _type.label("change"), col(LedgerEntry.recorded_at), col(AlertStanding.cancels)
+    statement: Any = _select_messages(level, hidden=True).with_only_columns(
+        *(col(Report.id), seq_column(level).label("seq"), _type.label("change"), col(LedgerEntry.recorded_at)),
+        *(col(AlertStanding.cancels), _is_raised(level).label("raised"), (col(Report.level) > level).label("hidden")),
     )
     sent: dict[UUID, list[_Sent]] = {}
     for some in chunks(reports):
         for entry in await connection.execute(statement.where(col(Report.id).in_(some)).order_by("seq")):
             earlier = sent.setdefault(entry.id, [])
             # A report that was out of sight for a while is no news to those who have its message.
-            if entry.change == "label" and earlier and not earlier[-1].retracts:
+            if entry.change == "label" and (not entry.raised if earlier and not earlier[-1].retracts else entry.raised):
                 continue
-            retracts = entry.change == "retraction"
+            retracts = entry.change == "retraction" or entry.raised
             suffix = CANCEL if retracts else REINSTATED if earlier else ""
             number = 1 + sum(each.suffix == suffix for each in earlier)
             identifier = f"{entry.id}{suffix}" + (f"-{number}" if number > 1 else "")
-            earlier.append(_Sent(entry.seq, identifier, suffix, entry.recorded_at, retracts, entry.cancels is False and not retracts))
+            alerts = entry.cancels is False and not retracts
+            earlier.append(_Sent(entry.seq, identifier, suffix, entry.recorded_at, retracts, alerts, entry.hidden))
     return sent
 
 
-def _in_force(sent: Sequence[_Sent], seq: int) -> list[tuple[str, datetime]]:
-    """Return the identifier and time of the message of a report that was in force before an entry, if any was."""
+async def _superseded_at(connection: AsyncConnection, reports: Collection[UUID], level: int) -> dict[UUID, int]:
+    """Return the positions of the entries that told a clearance that others supersede some reports."""
+    tells = or_(and_(_type == "correction", _redacted_below <= level), _type == "label")
+    position = func.min(seq_column(level))
+    statement = select(col(Report.supersedes), position).join(LedgerEntry, col(LedgerEntry.report_id) == col(Report.id)).where(tells)
+    found: dict[UUID, int] = {}
+    for some in chunks(reports):
+        rows = await connection.execute(statement.where(col(Report.supersedes).in_(some)).group_by(col(Report.supersedes)))
+        found |= {report: seq for report, seq in rows if report is not None and seq is not None}
+    return found
+
+
+def _in_force(sent: Sequence[_Sent], seq: int, *, hidden: bool = False) -> list[tuple[str, datetime]]:
+    """Return the identifier and time of the message of a report that was in force before an entry, if any was; none of a hidden one."""
     last = [each for each in sent if each.seq < seq][-1:]
-    return [(each.identifier, each.at) for each in last if each.alerts]
+    return [(each.identifier, each.at) for each in last if each.alerts and (hidden or not each.hidden)]
 
 
-def _state(row: Any) -> str:
-    return str(row["value"].get(KINDS[row["kind"]].status_field or "")).replace("_", " ")
+def _hidden_message(own: _Sent, sent: Sequence[_Sent], level: int, words: Wording) -> Message | None:
+    """Return the end of the alert of a report whose label was raised, with nothing of what it said; None if none was in force."""
+    references = _in_force(sent, own.seq, hidden=True)
+    note = words.locale.gettext("This alert is no longer shown: do not act on it.")
+    return Message(own.identifier, "Cancel", own.at, LABELS[level], note, references, None, True, True) if references else None
 
 
 def _message(
-    row: Any, statement: AlertStatement | None, sent: Mapping[UUID, Sequence[_Sent]], level: int, *, confirmed: bool
+    row: Any, statement: AlertStatement | None, sent: Mapping[UUID, Sequence[_Sent]], level: int, words: Wording, *, confirmed: bool
 ) -> Message | None:
     """Return the message of an entry; None for one that tells the clearance nothing: no alert, and none in force that it could end."""
     own = next((each for each in sent[row["id"]] if each.seq == row["seq"]), None)
@@ -225,7 +265,9 @@ def _message(
     elif row["change"] == "reinstatement" or (corrected and row["change"] == "correction"):
         note = row["reason"]
     if statement is None:
-        type_, note = "Cancel", note or f"Ended by a later report: {KINDS[row['kind']].title}, {_state(row)}"
+        state = KINDS[row["kind"]].state(KINDS[row["kind"]].value_model.model_validate(row["value"]))
+        said = words.locale.comma.join(words.label(each, row["kind"]) for each in (row["kind"], state) if each)
+        type_, note = "Cancel", note or words.locale.gettext("Ended by a later report: %(said)s") % {"said": said}
     if type_ == "Cancel" and not references:
         return None
     # A correction to what calls for no alert only ends what was sent.

@@ -194,6 +194,7 @@ SITUATIONS = (
     column("children_level", "#severity+children"),
     *(column(path, tag, dtype) for kind in KINDS.values() for path, tag, dtype in kind.situation_columns),
     column("contested", "#meta+contested+list", "words"),
+    column("checks", "#meta+checks", "json"),
     column("newest_statement", "#date+reported", "time"),
 )
 

@@ -129,6 +129,34 @@ async def test_plan_after_a_delivery_in_one_operation_leaves_the_delivery(client
     assert (await assessed(client, planned))["value"]["last_delivery"] is None
 
 
+async def test_plan_of_months_later_leaves_the_last_delivery_known(client: httpx.AsyncClient) -> None:
+    delivered = await say(client, "agency", "2016-03-10", convoy("delivered", on_earliest="2016-03-08", on_latest="2016-03-09"))
+    await say(client, "envoy", "2016-03-12", convoy("partly_delivered"))
+    plan = await say(client, "agency", "2016-08-10", convoy("planned"))
+    found = await assessed(client, plan)
+    assert (found["value"]["stage"], found["value"]["last_delivery"]) == ("planned", "2016-03-12")
+    assert found["relations"][delivered["id"]] == "past_horizon"
+    shown = await situation(client, "2016-08-11")
+    assert shown["facts"]["aid_delivery"] == {"last_delivery": "2016-03-12", "days_since": 152, "denied_since": None}
+    assert reasons(shown) == [("no_delivery", "2016-03-12")]
+    brief = await client.get("/v1/situations/oldtown/brief.txt", params={"as_of": "2016-08-11"})
+    assert "152 days, since 12 Mar 2016" in brief.text
+    # A failure of months later is of another try, and what is said later still hides nothing.
+    await say(client, "monitor", "2016-12-10", convoy("attacked"))
+    assert (await assessed(client, plan))["value"]["last_delivery"] == "2016-03-12"
+    await say(client, "neighbour", "2017-06-10", convoy("requested"))
+    assert (await assessed(client, plan))["value"]["last_delivery"] == "2016-03-12"
+
+
+async def test_delivery_that_was_contradicted_in_time_stays_none(client: httpx.AsyncClient) -> None:
+    await say(client, "agency", "2016-01-05", convoy("delivered"))
+    await say(client, "agency", "2016-05-10", convoy("delivered"))
+    await say(client, "monitor", "2016-05-12", convoy("attacked"))
+    plan = await say(client, "envoy", "2016-12-10", convoy("planned"))
+    found = await assessed(client, plan)
+    assert (found["value"]["stage"], found["value"]["last_delivery"]) == ("planned", None)
+
+
 async def test_lower_count_without_a_first_day_replaces_no_count(client: httpx.AsyncClient) -> None:
     summer, ten, more, winter = [
         await say(client, source, day, {"movement": "evacuated", "people": figure})

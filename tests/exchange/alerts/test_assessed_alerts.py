@@ -1,5 +1,6 @@
 """Alerts follow the assessment of their reports, as of when these are recorded: who confirms, what is ended, and for whom."""
 
+import xml.etree.ElementTree as ET
 from typing import Any
 
 import feedparser
@@ -9,7 +10,7 @@ import pytest
 from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
-from tests.assessment.stories import food, road, say, statement
+from tests.assessment.stories import food, people, road, say, statement
 from tests.exchange.alerts.test_endpoints import cap, text, texts
 from tests.judgements.test_endpoints import problems
 from tests.support.factories import post, post_all
@@ -233,7 +234,8 @@ async def test_service_that_works_again_cancels_the_alerts_that_it_ends(
     some = await say(green, "outlet", "2016-11-07", hospitals("partly_working", working=5, known=9))
     assert await shown(green, some) == ("Actual", "Cancel", None)
     assert await references(green, some) == [first["id"], second["id"]]
-    assert text(await cap(green, some["id"]), "note") == "Ended by a later report: Status of services, partly working"
+    assert text(await cap(green, some["id"]), "note") == "Ended by a later report: Services, partly working"
+    assert str(text(await cap(green, some["id"], lang="fr"), "note")).startswith("Terminée par une déclaration ultérieure : Services, ")
     assert (await titles(green))[some["id"]] == ("Withdrawn", "Cancel")
     assert set(await titles(client)) == {first["id"], second["id"], third["id"]}
     for reader, path in ((client, some["id"]), (green, weak["id"]), (green, f"{some['id']}-cancel")):
@@ -316,18 +318,18 @@ async def test_lowered_label_sends_the_alert_to_those_who_now_see_it(
         assert await shown(reader, warning) == ("Actual", "Alert", "Prepare")
         assert text(await cap(reader, warning["id"]), "note") is None
     assert str(text(await cap(public, warning["id"]), "sent"))[:19] == shown_to_all["recorded_at"][:19]
-    # Out of sight for a while, it is no news, and no gap in a page.
+    # Those who do not see it any more are told to act on it no more, and get it once more where it is lowered again.
     await post(client, f"{path}/label", sensitivity="red", reason="names a depot")
-    assert await titles(public) == {}
+    names = [f"{warning['id']}{each}" for each in ("-reinstated", "-cancel", "")]
+    assert await titles(public) == {names[1]: ("Withdrawn", "Cancel")}
     await lower(make_client, warning, Label.CLEAR)
-    assert list(await titles(public)) == [warning["id"]]
+    assert list(await titles(public)) == names
     (entry,) = feedparser.parse((await public.get("/v1/alerts?limit=1")).content).entries
-    assert entry.id.endswith(f"/{warning['id']}.cap")
+    assert entry.id.endswith(f"/{names[0]}.cap")
     corrected = await post(client, f"{path}/correction", **statement("agency", "2016-08-01", food(days=(6, 9)), reason="misread"))
-    assert (await references(public, corrected), await references(client, corrected)) == (
-        [warning["id"]],
-        [f"{warning['id']}-reinstated"],
-    )
+    assert [await references(each, corrected) for each in (public, client)] == [names[:1], names[:1]]
+    assert await references(public, {"id": names[1]}) == names[2:]
+    assert len(await titles(client)) == 4
     assert await problems(settings) == []
 
 
@@ -351,4 +353,36 @@ async def test_lowered_label_ends_the_alerts_that_its_readers_have(
     assert next(iter(await titles(public))) == road_["id"]
     await lower(make_client, corrected, Label.CLEAR)
     assert (await shown(public, corrected), await references(public, corrected)) == (("Actual", "Update", "Avoid"), [road_["id"]])
+    assert await problems(settings) == []
+
+
+@sqlite_only
+async def test_raised_label_ends_the_alert_of_those_who_lose_sight_of_it(
+    client: httpx.AsyncClient, make_client: MakeClient, settings: Settings
+) -> None:
+    public, green, amber = [await make_client(clearance=each) for each in (Label.CLEAR, Label.GREEN, Label.AMBER)]
+    plain = await say(client, "agency", "2016-08-01", road("closed"))
+    narrow = await say(client, "agency", "2016-08-01", food(days=(5, 9)), sensitivity="green")
+    counted = await say(client, "agency", "2016-08-01", people(5000))
+    withdrawn = await say(client, "monitor", "2016-08-01", road("closed"))
+    await post(client, f"/v1/reports/{withdrawn['id']}/retraction", reason="not so")
+    for each in (plain, narrow, counted, withdrawn):
+        await post(client, f"/v1/reports/{each['id']}/label", sensitivity="amber", reason="names a depot")
+    cancel = f"{plain['id']}-cancel"
+    # What is no alert, or was withdrawn before, has nothing to end; who never saw the narrow one is told nothing of it.
+    assert await titles(public) == {cancel: ("Withdrawn", "Cancel")}
+    assert await titles(green) == {f"{narrow['id']}-cancel": ("Withdrawn", "Cancel"), cancel: ("Withdrawn", "Cancel")}
+    assert (await titles(amber)).keys() == {plain["id"], narrow["id"], withdrawn["id"], f"{withdrawn['id']}-cancel"}
+    shown_ = {each.tag.partition("}")[2]: each.text for each in ET.fromstring(await cap(public, cancel))}  # noqa: S314 - our own
+    assert shown_.keys() == {"identifier", "sender", "sent", "status", "msgType", "scope", "note", "references"}
+    assert (shown_["status"], shown_["msgType"], shown_["scope"]) == ("Actual", "Cancel", "Public")
+    assert shown_["note"] == "This alert is no longer shown: do not act on it."
+    assert shown_["references"] == f"lifeline,{plain['id']},{text(await cap(amber, plain['id']), 'sent')}"
+    assert text(await cap(green, f"{narrow['id']}-cancel"), "restriction") == "TLP:GREEN"
+    assert "plus affichée" in str(text(await cap(public, cancel, lang="fr"), "note"))
+    # No filter tells what it was about, and each subscriber of a part gets it.
+    for query in ("kind=route_closure", "kind=supply_runout", "place=oldtown", "place=country", "country=SYR"):
+        assert cancel in (await public.get(f"/v1/alerts?{query}")).text
+    assert (await public.get("/v1/alerts?place=nowhere")).status_code == 422
+    assert (await public.get(f"/v1/alerts/{plain['id']}.cap")).status_code == 404
     assert await problems(settings) == []

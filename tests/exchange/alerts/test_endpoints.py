@@ -40,9 +40,9 @@ def texts(message: bytes, name: str) -> list[str | None]:
     return [each.text for each in etree.fromstring(message).iter(f"{CAP}{name}")]
 
 
-async def cap(client: httpx.AsyncClient, identifier: str) -> bytes:
+async def cap(client: httpx.AsyncClient, identifier: str, **params: str) -> bytes:
     """Return a message, validated by the schema."""
-    response = await client.get(f"/v1/alerts/{identifier}.cap")
+    response = await client.get(f"/v1/alerts/{identifier}.cap", params=params)
     assert (response.status_code, response.headers["content-type"]) == (200, "application/cap+xml"), response.text
     cap_schema().validate(response.text)
     return response.content
