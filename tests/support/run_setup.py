@@ -10,6 +10,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+# Importing creates much and leaves no garbage, yet a quarter of its time went into the search for some.
+gc.disable()
 # How long anything takes is never what a test is about.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
@@ -35,6 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Spare the process that hands tests out to others the fixtures, which would import all of the service."""
+    if early_config.known_args_namespace.numprocesses and "PYTEST_XDIST_WORKER" not in os.environ:
+        early_config.known_args_namespace.noconftest = True
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take long, so that no process is left with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("starts_early") is None)
@@ -44,4 +53,5 @@ def pytest_collection_finish() -> None:
     """Leave all that is imported by now out of garbage collection, as the service does."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(100_000, 20, 20)
