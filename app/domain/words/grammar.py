@@ -33,6 +33,8 @@ CONDITIONS = compiled("supply_runout", "conditions")
 ROUTE_STATES = compiled("route_closure", "patterns", r"\.?$")
 TO_PLACE, LAST_ROUTE, STATE_WORDS = (compiled("route_closure", name)[0] for name in ("to_place", "last_route", "state_words"))
 BEFORE_PLACE, AFTER_PLACE = (compiled("another_place", name)[0] for name in ("before", "after"))
+WHEN = re.compile(_filled("{month_name}|{weekday_name}"))
+OTHER_NOUN, OPENER = (compiled("another_there", name)[0] for name in ("nouns", "openers"))
 DOUBTS, MODAL_DOUBTS, FIGURE_DOUBTS = (
     {reason: compiled(table, reason)[0] for reason in _RULES[table]} for table in ("doubts", "modal_doubts", "figure_doubts")
 )

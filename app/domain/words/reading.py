@@ -9,7 +9,7 @@ from typing import Any
 
 from app.domain.words import grammar
 from app.domain.words.mentions import Template, days
-from app.domain.words.names import Mention, NameIndex
+from app.domain.words.names import Mention, NameIndex, names_another_place
 from app.domain.words.statements import OVER, READ, NotClear, Span, Speaker
 
 MAX_SENTENCE_CHARACTERS = 1000
@@ -123,12 +123,16 @@ def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Re
     places = [each for each in found if each.type == "P"]
     only_place = places[0] if len({each.value for each in places}) == 1 and len(places[0].value) == 1 else None
     before = read = 0
+    paragraph, names_more = -1, False
     for begin, end in _sentences(text):
         start = datelines.get(begin, begin)
         _take_back(text[start:end].lower(), reading, read if len(reading.proposals) > read else before, publisher)
         before, read = min(read, len(reading.proposals)), len(reading.proposals)
         own = [each for each in found if start <= each.start and each.end <= end]
-        earlier = only_place if only_place is not None and only_place.start < start else None
+        if (opened := text.rfind("\n", 0, begin)) != paragraph:
+            paragraph, names_more = opened, False
+        names_more = names_more or names_another_place(text, start, end, own)
+        earlier = only_place if only_place is not None and paragraph < only_place.start < start and not names_more else None
         _Sentence(text, (start, end), names, earlier, Speaker(publisher, published_on, (start, end), (start, end))).read(own, reading)
     _keep_one(reading)
     if grammar.OLD.search(text.lower()):
@@ -177,7 +181,7 @@ def _sentences(text: str) -> Iterator[Span]:
 
 @dataclass(slots=True)
 class _Sentence:
-    """One sentence while it is read. `earlier` is the place that "there" means: of a text that names a single one, before the sentence."""
+    """One sentence while it is read. `earlier` is the place that "there" means: the only one of the text, named before in the paragraph."""
 
     text: str
     span: Span
@@ -247,8 +251,9 @@ class _Sentence:
         """Return the mention of the one place that the sentence is about."""
         places = template.having("P")
         if not places:
-            if self.earlier is None or re.search(r"\bthere\b(?! (?:is|are|was|were))", template.words) is None:
-                raise NotClear("the sentence names no place")
+            refers = re.search(r"\bthere\b(?! (?:is|are|was|were))", template.words) is not None
+            if self.earlier is None or not refers:
+                raise NotClear("it is not certain which place is meant" if refers else "the sentence names no place")
             return self.earlier
         if any(len(each.value) != 1 for each in places):
             raise NotClear("the name may mean another place, a part of the place or the area around it")

@@ -137,6 +137,9 @@ def test_day_without_a_year_is_in_the_past_of_its_statement(published_on: str) -
 def test_place_is_taken_from_an_earlier_sentence_only_where_one_is_named() -> None:
     assert [each.place for each in read("Aid is far from Madaya. 40,000 people are trapped there.").proposals] == ["madaya"]
     assert not read("40,000 people are trapped there. Aid is far from Madaya.").proposals
+    assert not read("Aid is far from Madaya.\n\n40,000 people are trapped there.").proposals
+    (unclear,) = read("Aid left Madaya for Zabadani. 40,000 people are trapped there.").unclear
+    assert unclear.reason == "it is not certain which place is meant"
     assert not read("Aid is far from Madaya and Foah. 40,000 people are trapped there.").proposals
 
 
