@@ -170,6 +170,7 @@ def test_range_of_days_of_one_month_is_read(language: str, typed: str) -> None:
     [
         ("en", "two weeks to three weeks", (14, 21)),
         ("en", "in 10-14 days", (10, 14)),
+        ("en", "in two to three hundred days", (200, 300)),
         ("fr", "d\u2019ici une semaine", (None, 7)),
         ("fr", "dans une quinzaine de jours", (14, 14)),
         ("es", "en una quincena", (14, 14)),
