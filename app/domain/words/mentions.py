@@ -31,6 +31,7 @@ _PLAIN = {"\u2019": "'", "\u2018": "'", "\u201c": "", "\u201d": "", '"': "", "\u
 # How far from the day of the statement a day without a year may lie.
 MAX_DAYS_AGO, MAX_DAYS_AHEAD = 300, 183
 MAX_DIGITS = 10
+SHORTEST_MONTH = 28
 
 
 class Template:
@@ -210,6 +211,13 @@ def _month_days(value: dict[str, str], anchor: date, *, future: bool) -> tuple[d
     return None
 
 
+def last_day(side: str, first: date, last: date) -> date | None:
+    """Return the last day that is "by" or "before" some days; None if that is not certain ("before mid-August")."""
+    if side != "before":
+        return last
+    return first - timedelta(days=1) if first == last or (last - first).days >= SHORTEST_MONTH - 1 else None
+
+
 _PROPER = {each[:length].lower(): each for each in (*_MONTHS, *_WEEKDAYS) for length in (3, len(each))}
 _PROPER |= {"sept": "September", "tues": "Tuesday", "thur": "Thursday", "thurs": "Thursday"}
 # Without a number before it, "mar" is Tuesday in French and Spanish.
@@ -245,10 +253,10 @@ def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None
     bare = text[opening.end() :] if opening else text
     if (meant := _days_of(bare, anchor, future=future)) is not None:
         side = (opening["open"] or "").lower() if opening else ""
-        return {
-            "first": None if side in ("by", "before", "until", "within") and future else meant[0],
-            "last": None if side == "after" else meant[1],
-        }
+        if side in ("by", "before") or (side in ("until", "within") and future):
+            last = last_day(side, *meant)
+            return {"first": None, "last": last} if last is not None and (last >= anchor or not future) else None
+        return {"first": meant[0], "last": None if side == "after" else meant[1]}
     if future:
         if bare.lower() in _IMMINENCE:
             return {"imminence": bare.lower()}

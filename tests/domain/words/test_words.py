@@ -187,6 +187,28 @@ def test_duration_is_read_in_each_language(language: str, typed: str, days: tupl
     assert (read_.get("in_days_min"), read_.get("in_days_max")) == days
 
 
+@pytest.mark.parametrize(
+    ("language", "typed", "last"),
+    [
+        *(("en", typed, last) for typed, last in (("before September", "2016-08-31"), ("by September", "2016-09-30"))),
+        *(("en", typed, last) for typed, last in (("before 15 August", "2016-08-14"), ("by mid-August", "2016-08-20"))),
+        ("fr", "avant septembre", "2016-08-31"),
+        ("fr", "d\u2019ici le 15 ao\u00fbt", "2016-08-15"),
+        ("es", "antes de septiembre", "2016-08-31"),
+        ("es", "a m\u00e1s tardar el 12 de agosto", "2016-08-12"),
+        ("ar", "\u0642\u0628\u0644 \u0633\u0628\u062a\u0645\u0628\u0631", "2016-08-31"),
+    ],
+)
+def test_day_by_or_before_which_has_no_first_day(language: str, typed: str, last: str) -> None:
+    read_ = read_time(localization_for(language).to_english(typed), date(2016, 8, 10), future=True)
+    assert read_ == {"first": None, "last": date.fromisoformat(last)}
+
+
+@pytest.mark.parametrize("typed", ["before mid-August", "before today", "before August"])
+def test_day_before_which_is_not_certain_is_not_read(typed: str) -> None:
+    assert read_time(typed, date(2016, 8, 10), future=True) is None
+
+
 def test_days_ago_in_french_are_not_days_ahead() -> None:
     assert read_time(localization_for("fr").to_english("avant dix jours"), date(2016, 8, 10), future=True) is None
 
