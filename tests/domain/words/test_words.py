@@ -218,6 +218,19 @@ def test_day_that_may_be_another_is_not_read(typed: str) -> None:
     assert read_time(typed, date(2016, 11, 30), future=False) is None
 
 
+def test_words_below_a_line_that_leads_to_them_are_not_the_publishers() -> None:
+    reading = read("The UN said on Friday:\n\n40,000 people are trapped in Madaya.")
+    assert not reading.proposals
+    assert reading.unclear
+
+
+def test_end_is_told_in_the_same_paragraph_or_one_of_the_next_two_sentences() -> None:
+    said = "The UN said on Friday that 40,000 people are trapped in Madaya.\n\n"
+    assert not read(f"{said}They were freed.").proposals
+    assert not read(f"{said}It is hot. They were freed.").proposals
+    assert read(f"{said}It is hot. It rains. They were freed in Taiz.").proposals
+
+
 def test_name_of_two_places_is_not_chosen_between() -> None:
     names = NameIndex([("one", "Salah"), ("two", "Salah")], SOURCES.items(), ROUTES.items(), {})
     reading = read_article("40,000 people are trapped in Salah.", names, PUBLISHER, date(2016, 7, 31))
@@ -230,7 +243,7 @@ SENTENCE = "300,000 people are trapped in eastern Aleppo. "
 
 HOSTILE = (
     "9", "9,", "x", "<script>alert(1)</script>", "twenty-", "between one and ", " ", "\n", " \n", '"', "eastern Aleppo ", "The UN, ",
-    "Food and ", "(", "\u0130", "three to four hundred ", ". ", "a. ", '." ',
+    "Food and ", "they ", "the siege ", "not the last truck ", "(", "\u0130", "three to four hundred ", ". ", "a. ", '." ',
 )  # fmt: skip
 
 
