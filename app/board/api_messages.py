@@ -109,6 +109,7 @@ _MESSAGES = (
     _("the name of the source may mean several sources"),
     _("the sentence does not say whose words it quotes"),
     _("the sentence names no place"),
+    _("it is not certain which place is meant"),
     _("the name may mean another place, a part of the place or the area around it"),
     _("the sentence names more than one place"),
     _("the number is not exact enough"),

@@ -118,7 +118,7 @@ def test_quotation_keeps_its_own_direction(language: str, words: str, quoted: st
         ("fr", "quelques jours", {"imminence": "days"}),
         ("fr", "demain", {"first": "2016-07-30", "last": "2016-07-30"}),
         ("es", "a mediados de agosto", {"first": "2016-08-11", "last": "2016-08-20"}),
-        ("es", "antes del 15 de agosto de 2016", {"first": "None", "last": "2016-08-15"}),
+        ("es", "antes del 15 de agosto de 2016", {"first": "None", "last": "2016-08-14"}),
         ("es", "dentro de dos semanas", {"in_days_min": "14", "in_days_max": "14"}),
         ("ar", "بعد أسبوعين", {"in_days_min": "14", "in_days_max": "14"}),
         ("ar", "خلال \u0661\u0660 أيام", {"in_days_max": "10"}),

@@ -33,8 +33,12 @@ CONDITIONS = compiled("supply_runout", "conditions")
 ROUTE_STATES = compiled("route_closure", "patterns", r"\.?$")
 TO_PLACE, LAST_ROUTE, STATE_WORDS = (compiled("route_closure", name)[0] for name in ("to_place", "last_route", "state_words"))
 BEFORE_PLACE, AFTER_PLACE = (compiled("another_place", name)[0] for name in ("before", "after"))
+WHEN = re.compile(_filled("{month_name}|{weekday_name}"))
+OTHER_NOUN, OPENER = (compiled("another_there", name)[0] for name in ("nouns", "openers"))
 DOUBTS, MODAL_DOUBTS, FIGURE_DOUBTS = (
     {reason: compiled(table, reason)[0] for reason in _RULES[table]} for table in ("doubts", "modal_doubts", "figure_doubts")
 )
 DENIED, TAKEN_BACK, MEANT, OLD = (compiled("answers", name)[0] for name in ("denied", "taken_back", "meant", "old"))
+ENDED = {name: compiled("ended", name)[0] for name in (*KINDS, "resupplied", "open")}
+NOT_ENDED, SPOKEN_OF, OTHER_DAY, SAID_OF = (compiled("ended", name)[0] for name in ("not_ended", "spoken_of", "other_day", "said_of"))
 FILLER = re.compile(r" (?:still|now|currently|also|already|completely|fully)(?= )|(?<![a-z])(?:only|just) (?=[NT])")

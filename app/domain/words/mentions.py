@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date, timedelta
+from math import prod
 from typing import Any
 
 from text_to_num import text2num
@@ -14,7 +15,9 @@ from app.domain.words.names import Mention
 _FRACTIONS = {"half a million": 500_000, "a quarter of a million": 250_000, "quarter of a million": 250_000} | dict.fromkeys(
     ("one and a half million", "a million and a half"), 1_500_000
 )
-_MULTIPLIERS = {"k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "bn": 10**9, "billion": 10**9}
+_MULTIPLIERS = {"hundred": 100, "k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "bn": 10**9, "billion": 10**9}
+_UNIT = re.compile(r"(?:\b|(?<=[0-9]))(?:hundred|thousand|million|billion|k|m|bn)\b")
+_ENDS_IN_UNITS = re.compile(rf"(?:(?!{_UNIT.pattern}).)+(?:[ -]?{_UNIT.pattern})+")
 _QUALIFIERS = ("about", "nearly", "more_than", "at_least", "up_to", "below", "exact")
 _AFTER = {"more": "at_least", "so": "about", "fewer": "up_to", "less": "up_to"}
 # Soonest first.
@@ -28,6 +31,7 @@ _PLAIN = {"\u2019": "'", "\u2018": "'", "\u201c": "", "\u201d": "", '"': "", "\u
 # How far from the day of the statement a day without a year may lie.
 MAX_DAYS_AGO, MAX_DAYS_AHEAD = 300, 183
 MAX_DIGITS = 10
+SHORTEST_MONTH = 28
 
 
 class Template:
@@ -109,14 +113,26 @@ def _numbers(text: str) -> tuple[int, int] | None:
     if len(pairs) != 1:
         return None
     low, high, words = pairs[0]
-    if low < 1000 <= high:
-        own, shared = (re.search(r"(?:k|m|bn|thousand|million|billion)$", each) for each in words)
-        if own is None and shared is not None:
-            # "two to three million"
-            low *= _MULTIPLIERS[shared[0]]
-        elif own is None and high % 1000 == 0 and low < high // 1000:
-            return None
-    return (low, high) if low < high else None
+    if low < 1000 <= high or (low < 100 <= high and "hundred" in words[1]):
+        low = _in_unit(low, high, *words)
+    return (low, high) if low is not None and low < high else None
+
+
+def _in_unit(low: int, high: int, low_words: str, high_words: str) -> int | None:
+    """Return the low end of a range in the unit that its high end may share with it: "two to three hundred thousand"."""
+    own, units = ([_MULTIPLIERS[each] for each in _UNIT.findall(words)] for words in (low_words, high_words))
+    shared = [each for each in units if each not in own]
+    if not shared:
+        # "250-275,000" may be 250,000.
+        return None if not units and high % 1000 == 0 and low < high // 1000 else low
+    fitting = sorted(low * factor for at in range(len(shared)) if low * (factor := prod(shared[at:])) < high)
+    if not fitting and low * min(shared) >= high:
+        return low if max(shared) <= 1000 else None
+    # "Two to three hundred and fifty" may be 2 or 200.
+    is_plain = _ENDS_IN_UNITS.fullmatch(high_words) or (
+        len(fitting) == 1 and shared == sorted(shared) and _UNIT.search(high_words.rsplit(maxsplit=1)[-1])
+    )
+    return fitting[-1] if fitting and is_plain else None
 
 
 def number(text: str) -> int | None:
@@ -195,6 +211,13 @@ def _month_days(value: dict[str, str], anchor: date, *, future: bool) -> tuple[d
     return None
 
 
+def last_day(side: str, first: date, last: date) -> date | None:
+    """Return the last day that is "by" or "before" some days; None if that is not certain ("before mid-August")."""
+    if side != "before":
+        return last
+    return first - timedelta(days=1) if first == last or (last - first).days >= SHORTEST_MONTH - 1 else None
+
+
 _PROPER = {each[:length].lower(): each for each in (*_MONTHS, *_WEEKDAYS) for length in (3, len(each))}
 _PROPER |= {"sept": "September", "tues": "Tuesday", "thur": "Thursday", "thurs": "Thursday"}
 # Without a number before it, "mar" is Tuesday in French and Spanish.
@@ -230,10 +253,10 @@ def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None
     bare = text[opening.end() :] if opening else text
     if (meant := _days_of(bare, anchor, future=future)) is not None:
         side = (opening["open"] or "").lower() if opening else ""
-        return {
-            "first": None if side in ("by", "before", "until", "within") and future else meant[0],
-            "last": None if side == "after" else meant[1],
-        }
+        if side in ("by", "before") or (side in ("until", "within") and future):
+            last = last_day(side, *meant)
+            return {"first": None, "last": last} if last is not None and (last >= anchor or not future) else None
+        return {"first": meant[0], "last": None if side == "after" else meant[1]}
     if future:
         if bare.lower() in _IMMINENCE:
             return {"imminence": bare.lower()}

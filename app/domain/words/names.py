@@ -1,14 +1,16 @@
 """Find the names of places, routes, sources and supplies in a text, in one pass over it."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ahocorasick
 
-from app.domain.words.grammar import AFTER_PLACE, BEFORE_PLACE, SUPPLIES
+from app.domain.words.grammar import AFTER_PLACE, BEFORE_PLACE, OPENER, OTHER_NOUN, SUPPLIES, WHEN
 
 MAX_ACRONYM_CHARACTERS = 8
+_WORD = re.compile(r"[^\W\d_]+")
 Pairs = Collection[tuple[str, str]]
 
 
@@ -75,6 +77,22 @@ def same_length_lower(text: str) -> str:
     """Return a text in lower case, in which every character keeps its position."""
     lower = text.lower()
     return lower if len(lower) == len(text) else "".join(each.lower() if len(each.lower()) == 1 else each for each in text)
+
+
+def names_another_place(text: str, start: int, end: int, known: list[Mention]) -> bool:
+    """Tell whether a sentence has a word that may be a place, beside the names that are known: with a capital, or a noun of places."""
+    spans, is_first = iter(sorted((each.start, each.end) for each in known)), True
+    span = next(spans, (end, end))
+    for match in _WORD.finditer(text, start, end):
+        while span[1] <= match.start() < end:
+            span = next(spans, (end, end))
+        if match.start() < span[0]:
+            word = match[0].lower()
+            is_plain = not match[0][0].isupper() or WHEN.fullmatch(match[0]) or (is_first and OPENER.fullmatch(word))
+            if not is_plain or OTHER_NOUN.fullmatch(word):
+                return True
+        is_first = False
+    return False
 
 
 def _is_word(text: str, start: int, end: int) -> bool:

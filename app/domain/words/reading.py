@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 from app.domain.words import grammar
+from app.domain.words.later import TakenBack, takes_back
 from app.domain.words.mentions import Template, days
-from app.domain.words.names import Mention, NameIndex
-from app.domain.words.statements import OVER, READ, NotClear, Span, Speaker
+from app.domain.words.names import Mention, NameIndex, names_another_place
+from app.domain.words.statements import READ, NotClear, Span, Speaker
 
 MAX_SENTENCE_CHARACTERS = 1000
 ELSEWHERE = "the text says something else of it in another sentence"
@@ -123,16 +124,23 @@ def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Re
     places = [each for each in found if each.type == "P"]
     only_place = places[0] if len({each.value for each in places}) == 1 and len(places[0].value) == 1 else None
     before = read = 0
+    paragraph, names_more, two_before, one_before = -1, False, 0, 0
     for begin, end in _sentences(text):
         start = datelines.get(begin, begin)
         _take_back(text[start:end].lower(), reading, read if len(reading.proposals) > read else before, publisher)
         before, read = min(read, len(reading.proposals)), len(reading.proposals)
         own = [each for each in found if start <= each.start and each.end <= end]
-        earlier = only_place if only_place is not None and only_place.start < start else None
+        if (opened := text.rfind("\n", 0, begin)) != paragraph:
+            paragraph, names_more = opened, False
+        if (is_taken_back := takes_back(text[start:end], own, publisher)) is not None:
+            _mark(reading, min(paragraph + 1, two_before), is_taken_back)
+        two_before, one_before = one_before, start
+        names_more = names_more or names_another_place(text, start, end, own)
+        earlier = only_place if only_place is not None and paragraph < only_place.start < start and not names_more else None
         _Sentence(text, (start, end), names, earlier, Speaker(publisher, published_on, (start, end), (start, end))).read(own, reading)
     _keep_one(reading)
     if grammar.OLD.search(text.lower()):
-        reading.unclear += [Unclear(each.spans["/provenance/quote"], OVER) for each in reading.proposals]
+        reading.unclear += [Unclear(each.spans["/provenance/quote"], ELSEWHERE) for each in reading.proposals]
         reading.proposals = []
     words = re.findall(r"[^\W\d_]+", text)
     is_english = sum(word.lower() in grammar.USUAL_WORDS for word in words) >= len(words) * MIN_ENGLISH_SHARE
@@ -150,6 +158,15 @@ def _take_back(sentence: str, reading: Reading, since: int, publisher: str) -> N
     if len(kept) < len(reading.proposals) - since:
         reading.unclear.append(Unclear(reading.proposals[-1].spans["/provenance/quote"], ELSEWHERE))
         reading.proposals[since:] = kept
+
+
+def _mark(reading: Reading, since: int, is_taken_back: TakenBack) -> None:
+    """Mark the statements from a position in the text on that a later sentence takes back."""
+    for each in list(reading.proposals):
+        quote = each.spans["/provenance/quote"]
+        if quote[0] >= since and is_taken_back(each.kind, each.source, each.value):
+            reading.proposals.remove(each)
+            reading.unclear.append(Unclear(quote, ELSEWHERE))
 
 
 def _keep_one(reading: Reading) -> None:
@@ -177,7 +194,7 @@ def _sentences(text: str) -> Iterator[Span]:
 
 @dataclass(slots=True)
 class _Sentence:
-    """One sentence while it is read. `earlier` is the place that "there" means: of a text that names a single one, before the sentence."""
+    """One sentence while it is read. `earlier` is the place that "there" means: the only one of the text, named before in the paragraph."""
 
     text: str
     span: Span
@@ -237,7 +254,7 @@ class _Sentence:
             )
             template.cut(pattern)
             return
-        if self._inside_quotes(self.span[0]):
+        if self._inside_quotes(self.span[0]) or self.text[max(0, self.span[0] - 5) : self.span[0]].rstrip().endswith(":"):
             raise NotClear("the sentence does not say whose words it quotes")
         # A sentence that leads to a list may say whose words the list has.
         if _ITEM.match(self.text, self.span[0]):
@@ -247,8 +264,9 @@ class _Sentence:
         """Return the mention of the one place that the sentence is about."""
         places = template.having("P")
         if not places:
-            if self.earlier is None or re.search(r"\bthere\b(?! (?:is|are|was|were))", template.words) is None:
-                raise NotClear("the sentence names no place")
+            refers = re.search(r"\bthere\b(?! (?:is|are|was|were))", template.words) is not None
+            if self.earlier is None or not refers:
+                raise NotClear("it is not certain which place is meant" if refers else "the sentence names no place")
             return self.earlier
         if any(len(each.value) != 1 for each in places):
             raise NotClear("the name may mean another place, a part of the place or the area around it")

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from app.domain.words import grammar
-from app.domain.words.mentions import Template, days
+from app.domain.words.mentions import SHORTEST_MONTH, Template, days, last_day
 from app.domain.words.names import Mention
 
 Span = tuple[int, int]
@@ -115,10 +115,12 @@ def _runs_out(when: Mention, by: str | None, speaker: Speaker) -> dict[str, Any]
     if when.type == "T":
         return dict(when.value)
     meant = days(when.value, speaker.day, future=True)
-    if meant is None:
+    # "Until September" may be until its first day or its last.
+    latest = meant and last_day(by or "", *meant)
+    if meant is None or latest is None or latest < speaker.day or (by == "until" and (meant[1] - meant[0]).days >= SHORTEST_MONTH - 1):
         raise NotClear("the day is not certain")
-    first, last = max(meant[0], speaker.day).isoformat(), meant[1].isoformat()
-    return {"runs_out_latest": last} if by in ("by", "before") and first == last else {"runs_out_earliest": first, "runs_out_latest": last}
+    earliest = {} if by in ("by", "before") else {"runs_out_earliest": max(meant[0], speaker.day).isoformat()}
+    return earliest | {"runs_out_latest": latest.isoformat()}
 
 
 def routes(template: Template, speaker: Speaker, text: str) -> Iterator[Statement]:  # noqa: ARG001 - the kinds are read alike

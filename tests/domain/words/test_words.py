@@ -137,6 +137,9 @@ def test_day_without_a_year_is_in_the_past_of_its_statement(published_on: str) -
 def test_place_is_taken_from_an_earlier_sentence_only_where_one_is_named() -> None:
     assert [each.place for each in read("Aid is far from Madaya. 40,000 people are trapped there.").proposals] == ["madaya"]
     assert not read("40,000 people are trapped there. Aid is far from Madaya.").proposals
+    assert not read("Aid is far from Madaya.\n\n40,000 people are trapped there.").proposals
+    (unclear,) = read("Aid left Madaya for Zabadani. 40,000 people are trapped there.").unclear
+    assert unclear.reason == "it is not certain which place is meant"
     assert not read("Aid is far from Madaya and Foah. 40,000 people are trapped there.").proposals
 
 
@@ -167,6 +170,7 @@ def test_range_of_days_of_one_month_is_read(language: str, typed: str) -> None:
     [
         ("en", "two weeks to three weeks", (14, 21)),
         ("en", "in 10-14 days", (10, 14)),
+        ("en", "in two to three hundred days", (200, 300)),
         ("fr", "d\u2019ici une semaine", (None, 7)),
         ("fr", "dans une quinzaine de jours", (14, 14)),
         ("es", "en una quincena", (14, 14)),
@@ -183,6 +187,28 @@ def test_duration_is_read_in_each_language(language: str, typed: str, days: tupl
     assert (read_.get("in_days_min"), read_.get("in_days_max")) == days
 
 
+@pytest.mark.parametrize(
+    ("language", "typed", "last"),
+    [
+        *(("en", typed, last) for typed, last in (("before September", "2016-08-31"), ("by September", "2016-09-30"))),
+        *(("en", typed, last) for typed, last in (("before 15 August", "2016-08-14"), ("by mid-August", "2016-08-20"))),
+        ("fr", "avant septembre", "2016-08-31"),
+        ("fr", "d\u2019ici le 15 ao\u00fbt", "2016-08-15"),
+        ("es", "antes de septiembre", "2016-08-31"),
+        ("es", "a m\u00e1s tardar el 12 de agosto", "2016-08-12"),
+        ("ar", "\u0642\u0628\u0644 \u0633\u0628\u062a\u0645\u0628\u0631", "2016-08-31"),
+    ],
+)
+def test_day_by_or_before_which_has_no_first_day(language: str, typed: str, last: str) -> None:
+    read_ = read_time(localization_for(language).to_english(typed), date(2016, 8, 10), future=True)
+    assert read_ == {"first": None, "last": date.fromisoformat(last)}
+
+
+@pytest.mark.parametrize("typed", ["before mid-August", "before today", "before August"])
+def test_day_before_which_is_not_certain_is_not_read(typed: str) -> None:
+    assert read_time(typed, date(2016, 8, 10), future=True) is None
+
+
 def test_days_ago_in_french_are_not_days_ahead() -> None:
     assert read_time(localization_for("fr").to_english("avant dix jours"), date(2016, 8, 10), future=True) is None
 
@@ -190,6 +216,19 @@ def test_days_ago_in_french_are_not_days_ahead() -> None:
 @pytest.mark.parametrize("typed", ["11/12/2016", "28 Nov 16", "last Tuesday", "31 Nov", "28", "Nov 28 29", "Sun Nov", "mar. 8"])
 def test_day_that_may_be_another_is_not_read(typed: str) -> None:
     assert read_time(typed, date(2016, 11, 30), future=False) is None
+
+
+def test_words_below_a_line_that_leads_to_them_are_not_the_publishers() -> None:
+    reading = read("The UN said on Friday:\n\n40,000 people are trapped in Madaya.")
+    assert not reading.proposals
+    assert reading.unclear
+
+
+def test_end_is_told_in_the_same_paragraph_or_one_of_the_next_two_sentences() -> None:
+    said = "The UN said on Friday that 40,000 people are trapped in Madaya.\n\n"
+    assert not read(f"{said}They were freed.").proposals
+    assert not read(f"{said}It is hot. They were freed.").proposals
+    assert read(f"{said}It is hot. It rains. They were freed in Taiz.").proposals
 
 
 def test_name_of_two_places_is_not_chosen_between() -> None:
@@ -204,7 +243,7 @@ SENTENCE = "300,000 people are trapped in eastern Aleppo. "
 
 HOSTILE = (
     "9", "9,", "x", "<script>alert(1)</script>", "twenty-", "between one and ", " ", "\n", " \n", '"', "eastern Aleppo ", "The UN, ",
-    "Food and ", "(", "\u0130", "three to four hundred ", ". ", "a. ", '." ',
+    "Food and ", "they ", "the siege ", "not the last truck ", "(", "\u0130", "three to four hundred ", ". ", "a. ", '." ',
 )  # fmt: skip
 
 
