@@ -101,7 +101,7 @@ def _moved(item: Item, shown: Mapping[str, str], words: Wording) -> str:
 def _reading(item: Item, shown: Mapping[str, str], words: Wording) -> str:
     """Return how new statements moved the assessment."""
     _, agreement = words.locale.gettext, item.of.assessment.agreement
-    if not shown["new"] or agreement is None or agreement == "claimed":
+    if agreement is None or agreement == "claimed":
         return _("The assessment has no value: this is only claimed or announced.")
     if shown["old"] == shown["new"]:
         text = _("The assessment stays: %(new)s.") % shown

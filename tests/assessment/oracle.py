@@ -5,7 +5,18 @@ from datetime import date
 from itertools import combinations
 from typing import Any
 
-from tests.assessment.oracle_kinds import RELIEF_WORDS, Report, begins, is_warning, people_range, said, since_range, state_of, supply_range
+from tests.assessment.oracle_kinds import (
+    RELIEF_WORDS,
+    Report,
+    begins,
+    is_warning,
+    people_range,
+    said,
+    since_range,
+    spanned,
+    state_of,
+    supply_range,
+)
 from tests.assessment.oracle_new_kinds import ARRIVED, NEW_KINDS, delivery_figures, movement_figures, service_figures
 from tests.assessment.oracle_rules import Rules, View
 
@@ -85,14 +96,11 @@ class Oracle(Rules):
         return first
 
     def _people(self) -> dict[str, Any]:
-        ranges = [people_range(each) for each in self.sets[""]]
-        lows, highs = [low for low, _ in ranges], [high for _, high in ranges]
-        return {
-            "people": self.preferred and said(self.preferred, "people"),
-            "qualifier": self.preferred and said(self.preferred, "qualifier"),
-            "people_low": min((low for low in lows if low is not None), default=None) if None not in lows else None,
-            "people_high": max((high for high in highs if high is not None), default=None) if None not in highs else None,
-        }
+        if self.preferred is None:
+            return dict.fromkeys(("people", "qualifier", "people_low", "people_high"))
+        figure, ranges = said(self.preferred, "people"), [people_range(each) for each in self.sets[""]]
+        found = {"people": figure, "qualifier": said(self.preferred, "qualifier")}
+        return found | spanned(ranges, people_range(self.preferred), figure)
 
     def _supply(self) -> dict[str, Any]:
         warnings = [supply_range(each, self.zone) for each in self.sets[""] if is_warning(each, self.zone)]

@@ -102,7 +102,15 @@ def people_range(report: Report) -> tuple[int | None, int | None]:
         low = point
     if high is None and word not in ("more_than", "at_least"):
         high = point
-    return low, high
+    return (0 if high == 0 else low), high
+
+
+def spanned(ranges: list[tuple[int | None, int | None]], leading: tuple[int | None, int | None], figure: int | None) -> dict[str, Any]:
+    """Return the lowest low and the highest high; an open end is null, but for one of the leading report where all would be."""
+    lows, highs = [low for low, _ in ranges], [high for _, high in ranges]
+    if figure is None and None in lows and None in highs:
+        return {"people_low": leading[0], "people_high": leading[1] if leading[0] is None else None}
+    return {"people_low": None if None in lows else min(lows), "people_high": None if None in highs else max(highs)}  # type: ignore[type-var]
 
 
 def half_unit(figure: int) -> float:

@@ -6,7 +6,7 @@ Reports are plain dicts as `GET /v1/reports` serves them. Nothing here imports t
 from datetime import date, tzinfo
 from typing import Any, NamedTuple
 
-from tests.assessment.oracle_kinds import Report, below, half_unit, said, state_of, time_of
+from tests.assessment.oracle_kinds import Report, below, half_unit, said, spanned, state_of, time_of
 
 NEW_KINDS = ("aid_delivery", "population_movement", "service_status")
 ARRIVED = ("delivered", "partly_delivered")
@@ -135,8 +135,7 @@ def movement_figures(preferred: Report | None, reports: list[Report], zone: tzin
         return dict.fromkeys(("people", "people_low", "people_high", "until"))
     until = counted_on(preferred, zone)
     far = [each for each in reports if counted_on(each, zone) >= until or differ_otherwise(each, preferred, zone)]
-    lows, highs = zip(*map(moved_range, far), strict=True)
-    found = {"people_low": None if None in lows else min(lows), "people_high": None if None in highs else max(highs)}
+    found = spanned([*map(moved_range, far)], moved_range(preferred), said(preferred, "people"))
     return found | {"people": said(preferred, "people"), "until": until.isoformat()}
 
 

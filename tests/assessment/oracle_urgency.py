@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from tests.assessment.oracle import Oracle
-from tests.assessment.oracle_kinds import said, served_time, state_of
+from tests.assessment.oracle_kinds import people_range, said, served_time, state_of
 
 TRAPPED = ("trapped", "besieged", "encircled", "remaining")
 
@@ -30,9 +30,9 @@ def _held(indicators: dict[str, Oracle], today: date) -> set[tuple[str, str]]:
     for name, each in indicators.items():
         concept = said(each.preferred, "concept") if each.preferred else None
         if concept in TRAPPED:
-            figures = each.figures()
-            figure = next((figures[end] for end in ("people", "people_high", "people_low") if figures[end] is not None), 0)
-            if figure > 0:
+            # One voice is enough: a figure above 0, or a number that may be any.
+            ranges = [people_range(report) for report in each.sets[""]]
+            if any(high is None or max(low or 0, high) > 0 for low, high in ranges):
                 held.add((concept, name))
     routes = {name: each for name, each in indicators.items() if each.kind == "route_closure"}
     for way in ("in", "out"):

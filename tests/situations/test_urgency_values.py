@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.assessment.stories import assessed, due, food, get, outcome, people, road, say, situation
+from tests.assessment.stories import assessed, due, food, get, outcome, people, range_of, road, say, situation
 from tests.support.factories import Reference
 from tests.support.fixtures import sqlite_only
 
@@ -80,6 +80,42 @@ async def test_all_routes_closed_one_way_hold_even_if_the_other_way_is_open(clie
     assert await level(client, "2016-08-03") == "watch"
     await say(client, "agency", "2016-08-04", road("restricted", "south-road", direction="in", passable_by=[]))
     assert await level(client, "2016-08-04") == "serious"
+
+
+@pytest.mark.parametrize(
+    ("leading", "beside", "expected"),
+    [
+        ({"people_low": 7000, "qualifier": "at_least"}, people(8000, "nearly"), (None, 7000, None)),
+        (people(people_low=7000), people(people_high=8000), (None, 7000, None)),
+        (people(people_low=7000), people(people_low=0, people_high=8000), (None, 0, None)),
+        (people(people_high=8000), people(7000, "more_than"), (None, None, 8000)),
+        (people(7000, "at_least"), people(8000, "nearly"), (7000, None, None)),
+        (people(0), people(7000), (0, 0, 7000)),
+        (people(0), people(7000, "at_least"), (0, 0, None)),
+        (people(people_high=0), people(people_low=7000), (None, 0, None)),
+    ],
+)
+async def test_second_voice_takes_away_neither_figure_nor_level(
+    client: httpx.AsyncClient, leading: dict[str, Any], beside: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    said = await say(client, "agency", "2016-08-01", people() | leading)
+    await say(client, "monitor", "2016-08-01", beside)
+    found = await assessed(client, said)
+    assert (found["assessment"]["preferred"], range_of(found)) == (said["id"], expected)
+    basis = found["assessment"]["basis"]
+    assert set(basis) == {name for name, each in zip(("people", "people_low", "people_high"), expected, strict=True) if each is not None}
+    assert await level(client, "2016-08-01") == "serious"
+    brief = (await client.get("/v1/situations/oldtown/brief.txt", params={"as_of": "2016-08-01"})).text
+    assert "known [" not in brief
+
+
+async def test_movement_keeps_the_low_of_the_report_that_leads(client: httpx.AsyncClient) -> None:
+    value = {"movement": "fled", "since": "2016-08-01"}
+    said = await say(client, "agency", "2016-08-03", value | {"people_low": 1000})
+    await say(client, "monitor", "2016-08-03", value | {"people_high": 3000})
+    assert range_of(await assessed(client, said)) == (None, 1000, None)
+    digest = await get(client, "/v1/situations/oldtown/digest", since="2016-08-02", as_of="2016-08-03", format="json")
+    assert "Assessed: at least 1,000, counted until 3 Aug 2016." in digest["items"][0]["text"]
 
 
 async def test_closed_last_route_holds_beside_an_open_one(client: httpx.AsyncClient) -> None:

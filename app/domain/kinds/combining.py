@@ -74,6 +74,20 @@ def common_range(ranges: Sequence[tuple[T | None, T | None]]) -> tuple[T | None,
     return ranges[0] if low is not None and high is not None and low > high else (low, high)
 
 
+def claimed_range(ranges: Sequence[tuple[T | None, T | None]], *, has_figure: bool) -> tuple[T | None, T | None]:
+    """Rule 8: return the lowest low and the highest high, of which an end that any range leaves open is None.
+
+    Where that would say nothing, because both ends are open and the report that leads, the first, `has_figure` not, its own low
+    or high stays.
+    """
+    lows, highs = zip(*ranges, strict=True)
+    found = None if None in lows else min(lows), None if None in highs else max(highs)
+    if has_figure or found != (None, None):
+        return found
+    low, high = ranges[0]
+    return low, high if low is None else None
+
+
 def envelope(ranges: Iterable[tuple[T | None, T | None]]) -> tuple[T | None, T | None]:
     """Return the range from the lowest low to the highest high; an end is None if all ranges leave it open.
 

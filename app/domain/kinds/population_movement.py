@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import Kind, Severity
-from app.domain.kinds.combining import Combined, Part, StatedValue, basis_of, disjoint
+from app.domain.kinds.combining import Combined, Part, StatedValue, basis_of, claimed_range, disjoint
 from app.domain.kinds.showing import RangePlot, gettext_noop
 from app.domain.kinds.values import Day, People, ShortText, Value, check_people, field_error, widened
 from app.domain.tlp import Label, strictest
@@ -57,9 +57,12 @@ class PopulationMovementReading(BaseModel):
     people: int | None = Field(description="Figure of the preferred report, persons; null if it gave only a range.")
     people_low: int | None = Field(
         description="Lowest low of the reports that count up to the same day or later, or contradict the preferred one; null if one of "
-        "them leaves it open."
+        "them leaves it open. Where nothing else would be said, the low of the preferred report."
     )
-    people_high: int | None = Field(description="Highest high of the same reports; null if one of them leaves it open.")
+    people_high: int | None = Field(
+        description="Highest high of the same reports; null if one of them leaves it open. Where nothing else would be said, the high of "
+        "the preferred report, if it gave no low."
+    )
     destination: str | None = Field(description="Region by the preferred report, in words; null if it names none.")
 
 
@@ -161,8 +164,7 @@ class PopulationMovementKind(Kind[PopulationMovement]):
         assert part.preferred is not None
         leading, preferred = part.preferred, part.preferred.value
         far = [each for each in part.in_order() if _counted_on(each) >= _counted_on(leading) or self.disputes(each, leading)]
-        lows, highs = zip(*(each.value.range() for each in far), strict=True)
-        low, high = None if None in lows else min(lows), None if None in highs else max(highs)
+        low, high = claimed_range([each.value.range() for each in far], has_figure=preferred.people is not None)
         figures = {
             "people": (preferred.people, lambda value: value.people),
             "people_low": (low, lambda value: value.range()[0]),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import Kind, Severity
-from app.domain.kinds.combining import Combined, Part, basis_of
+from app.domain.kinds.combining import Combined, Part, basis_of, claimed_range
 from app.domain.kinds.showing import RangePlot, Risk, gettext_noop
 from app.domain.kinds.values import People, Value, check_people, closed_set, widened
 
@@ -38,10 +38,10 @@ class TrappedPopulation(Value):
         return self
 
     def range(self) -> tuple[int | None, int | None]:
-        """Return the lowest and highest number of persons: `nearly` has no low, `more_than` no high, a plain figure no margin."""
+        """Return the lowest and highest number of persons: `nearly` has no low unless it is 0, `more_than` no high, others no margin."""
         low = self.people if self.people_low is None and self.qualifier not in ("nearly", "up_to") else self.people_low
         high = self.people if self.people_high is None and self.qualifier not in ("more_than", "at_least") else self.people_high
-        return low, high
+        return 0 if high == 0 else low, high
 
 
 class TrappedPopulationReading(BaseModel):
@@ -49,8 +49,14 @@ class TrappedPopulationReading(BaseModel):
 
     concept: Concept = Field(description="What was counted.")
     people: int | None = Field(description="Figure of the preferred report, persons; null if it gave only a range.")
-    people_low: int | None = Field(description="Lowest low of the reports that count, persons; null if one of them leaves it open.")
-    people_high: int | None = Field(description="Highest high of the reports that count, persons; null if one of them leaves it open.")
+    people_low: int | None = Field(
+        description="Lowest low of the reports that count, persons; null if one of them leaves it open. Where nothing else would be "
+        "said, the low of the preferred report."
+    )
+    people_high: int | None = Field(
+        description="Highest high of the reports that count, persons; null if one of them leaves it open. Where nothing else would be "
+        "said, the high of the preferred report, if it gave no low."
+    )
     qualifier: Qualifier | None = Field(description="Qualifier of the preferred figure; null for none.")
     includes_combatants: Combatants | None = Field(description="Whether the preferred figure counts combatants.")
 
@@ -115,9 +121,14 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         return CONCEPTS.index(summary["concept"]), place
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
-        """Return `held` with the preferred figure, else the highest, if people are trapped, besieged, encircled or remain."""
-        people = next((value[name] for name in ("people", "people_high", "people_low") if value[name] is not None), 0)
-        return Risk("held", value["concept"], people) if people and value["concept"] in _HELD else None
+        """Return `held` if people are trapped, besieged, encircled or remain, by any report that counts: more than 0, or no high.
+
+        Its figure is the preferred one, unless that is 0, else the highest, else the lowest.
+        """
+        name = next((name for name in ("people", "people_high", "people_low") if value[name]), None)
+        if value["concept"] not in _HELD or (name is None and value["people_high"] is not None):
+            return None
+        return Risk("held", value["concept"], value[name] if name else 0, figure=name or "")
 
     def severity(self, value: TrappedPopulation) -> Severity:
         """Return the range of persons, by half a unit of the last significant digit wider on either side unless it is exact."""
@@ -125,11 +136,10 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         return (-inf if low is None else low,), (inf if high is None else high,)
 
     def combine(self, part: Part[TrappedPopulation]) -> Combined:
-        """Rule 8: return the preferred figure, and the range from the lowest low to the highest high; an end left open is null."""
+        """Rule 8: return the preferred figure, and the range from the lowest low to the highest high."""
         assert part.preferred is not None
         preferred = part.preferred.value
-        lows, highs = zip(*(each.value.range() for each in part.standing), strict=True)
-        low, high = None if None in lows else min(lows), None if None in highs else max(highs)
+        low, high = claimed_range([each.value.range() for each in part.in_order()], has_figure=preferred.people is not None)
         assessed = TrappedPopulationReading(**dict(preferred) | {"people_low": low, "people_high": high})
         figures = {
             "people": (preferred.people, lambda value: value.people),

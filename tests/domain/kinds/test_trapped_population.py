@@ -37,6 +37,7 @@ def people(concept: str = "trapped", **value: Any) -> TrappedPopulation:
         ({"people_low": 400}, 400, None),
         ({"people": 0}, 0, 0),
         ({"people": 300.0}, 300, 300),
+        ({"people": 0, "qualifier": "up_to"}, 0, 0),
     ],
 )
 def test_range_has_ends_by_figures_and_qualifier(value: dict[str, Any], low: int | None, high: int | None) -> None:
@@ -143,15 +144,19 @@ def figures() -> st.SearchStrategy[dict[str, Any]]:
 
 @given(st.lists(figures(), min_size=1, max_size=5))
 def test_combine_returns_lowest_low_and_highest_high(values: list[dict[str, Any]]) -> None:
-    """An end that a statement leaves open is null."""
+    """An end that a statement leaves open is null, but for one of the leading statement where all would be null."""
     assessment = assessment_of(
         "trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values))
     )
     ranges = [TrappedPopulation.model_validate(value).range() for value in values]
     value = value_of(assessment)
     lows, highs = zip(*ranges, strict=True)
-    assert value["people_low"] == (None if None in lows else min(lows))
-    assert value["people_high"] == (None if None in highs else max(highs))
+    expected = None if None in lows else min(lows), None if None in highs else max(highs)
+    if value["people"] is None and expected == (None, None):
+        assert assessment.preferred is not None
+        low, high = assessment.preferred.value.range()
+        expected = (low, None) if low is not None else (None, high)
+    assert (value["people_low"], value["people_high"]) == expected
     said = {each.id: each.value.model_dump() for each in assessment.standing}
     for name, report in assessment.basis.items():
         assert value[name] in said[report].values()
@@ -165,6 +170,9 @@ def test_combined_range_is_in_order_and_includes_every_figure(values: list[dict[
     )
     value = value_of(assessment)
     low, high = value["people_low"], value["people_high"]
+    if value["people"] is None and None in (low, high):
+        # An end of the leading statement alone.
+        return
     stated = [end for each in values for end in TrappedPopulation.model_validate(each).range() if end is not None]
     for figure in [*stated, value["people"]]:
         if figure is not None:
