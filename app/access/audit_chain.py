@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.access.models import ApiKey, AuditEntry, AuditHead
 from app.domain.times import rfc3339
 from app.storage.database import Database
+from app.storage.direct import execute_direct, execute_together, insert_into
 from app.storage.types import table_of
 
 WRITES, READS = "writes", "reads"
@@ -48,26 +49,40 @@ def _head_seal(head: Mapping[str, Any], hashing_key: bytes) -> bytes:
 
 async def lock_head(connection: AsyncConnection, chain: str) -> dict[str, Any]:
     """Return the head of a chain, which no other process changes until the transaction ends."""
-    return dict((await connection.execute(_LOCK, {"of_chain": chain})).mappings().one())
+    return dict((await execute_direct(connection, _LOCK, {"of_chain": chain})).mappings().one())
 
 
-async def write_head(connection: AsyncConnection, head: dict[str, Any], hashing_key: bytes) -> None:
-    """Store a head that was locked."""
-    await connection.execute(_MOVE, {"of_chain": head["chain"]} | head | {"seal": _head_seal(head, hashing_key)})
+async def write_head(
+    connection: AsyncConnection, head: dict[str, Any], hashing_key: bytes, rows: list[dict[str, Any]], at_commit: list[Any] | None = None
+) -> None:
+    """Store a head that was locked, and new rows; at the commit if a list is given of what is left to do then."""
+    moved = _MOVE, {"of_chain": head["chain"]} | head | {"seal": _head_seal(head, hashing_key)}
+    written: list[Any] = [(insert_into(_table), rows), moved] if rows else [moved]
+    if at_commit is None:
+        await execute_together(connection, written)
+    else:
+        at_commit += written
 
 
 async def append_rows(
-    connection: AsyncConnection, chain: str, rows: list[dict[str, Any]], hashing_key: bytes, head: dict[str, Any] | None = None
+    connection: AsyncConnection,
+    chain: str,
+    rows: list[dict[str, Any]],
+    hashing_key: bytes,
+    head: dict[str, Any] | None = None,
+    at_commit: list[Any] | None = None,
 ) -> None:
-    """Insert rows, all with the same columns, at the end of a chain, whose head may be locked already."""
+    """Insert rows, all with the same columns, at the end of a chain, whose head may be locked already.
+
+    With the list `at_commit`, this is added to it and must be the last that the transaction appends.
+    """
     head = head or await lock_head(connection, chain)
     for row in rows:
         head["position"] += 1
         row["position"] = head["position"]
         head["hash"] = row["hash"] = _row_hash(head["hash"], row, hashing_key)
         row["seal"] = count_seal(row, hashing_key)
-    await connection.execute(insert(_table), rows)
-    await write_head(connection, head, hashing_key)
+    await write_head(connection, head, hashing_key, rows, at_commit)
 
 
 async def fetch_chain(database: Database, chain: str, after: int) -> list[Mapping[str, Any]]:

@@ -24,6 +24,7 @@ from app.domain.tlp import Label
 from app.http.problems import Problem
 from app.storage.batches import Batches
 from app.storage.database import Database
+from app.storage.direct import execute_direct
 from app.storage.paging import MAX_IN_VALUES
 from app.storage.types import row_from, table_of
 
@@ -185,7 +186,7 @@ async def _find_keys(database: Database, take: Callable[[], list[str]]) -> list[
         hashing_key = await hashing_key_of(database, connection)
         hashes = [secret_hash(secret, hashing_key) for secret in take()]
         # The index lookup leaks timing, but only about keyed hashes that an attacker cannot choose.
-        rows = (await connection.execute(_BY_HASH, {"hashes": list(set(hashes))})).mappings().all()
+        rows = (await execute_direct(connection, _BY_HASH, {"hashes": list(set(hashes))})).mappings().all()
     by_hash = {row[name]: row for row in rows for name in ("previous_secret_hash", "secret_hash")}
     return [by_hash.get(each) for each in hashes]
 

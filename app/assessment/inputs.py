@@ -43,6 +43,7 @@ from app.ledger.evidence import OUTCOMES, evidence_changes
 from app.ledger.models import SEQ_COLUMNS, LedgerEntry, first_recorded
 from app.reference.queries import places_by_id
 from app.reports.models import Report
+from app.storage.direct import execute_direct
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -165,7 +166,7 @@ async def load_outcomes(
     rows = [
         row
         for ids in chunks(each for each, kind in kinds.items() if KINDS[kind].has_outcome)
-        for row in await connection.execute(_select_outcomes(time_point), {"ids": ids})
+        for row in await execute_direct(connection, _select_outcomes(time_point), {"ids": ids}, built_once=time_point == LATEST)
     ]
     evidence = await load_reports(connection, {row.report_id for row in rows}, time_point) if rows else {}
     found: dict[UUID, list[Outcome]] = {}

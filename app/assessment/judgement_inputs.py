@@ -16,6 +16,7 @@ from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import day_at, rfc3339
 from app.ledger.models import JUDGEMENT, JUDGEMENT_TYPES, LedgerEntry, first_recorded
 from app.reports.models import Report
+from app.storage.direct import execute_direct
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -31,7 +32,7 @@ async def load_judgements(
     connection: AsyncConnection, subjects: Mapping[UUID, IndicatorIdentity], time_point: TimePoint = LATEST
 ) -> dict[UUID, list[Judgement]]:
     """Load the judgements on some indicators that were recorded by a time point, oldest first; each counts from then."""
-    rows = [row for ids in chunks(subjects) for row in await connection.execute(_JUDGED, {"ids": ids})]
+    rows = [row for ids in chunks(subjects) for row in await execute_direct(connection, _JUDGED, {"ids": ids})]
     if (through := time_point.through_global_seq) is not None:
         rows = [row for row in rows if row.global_seq <= through]
     withdrawn = {row.judgement_id: row for row in rows if row.type != JUDGEMENT}

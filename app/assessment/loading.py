@@ -21,6 +21,7 @@ from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL
 from app.ledger.models import LedgerEntry
 from app.reference.queries import place_timezones, source_names, sources_by_id, sources_by_real_slug
 from app.reports.models import Report
+from app.storage.direct import execute_direct
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -118,7 +119,8 @@ async def load_latest(
 async def load_latest_rows(connection: AsyncConnection, indicators: Collection[UUID], time_point: TimePoint) -> list[Any]:
     rows: dict[int, Any] = {}
     for ids in chunks(indicators):
-        rows |= {row.global_seq: row for row in await connection.execute(_select_latest(time_point), {"ids": ids})}
+        found = await execute_direct(connection, _select_latest(time_point), {"ids": ids}, built_once=time_point == LATEST)
+        rows |= {row.global_seq: row for row in found}
     return list(rows.values())
 
 

@@ -6,15 +6,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.assessment.alerts import alert_rows
 from app.assessment.document import IndicatorIdentity
 from app.assessment.envelope import Assessment
 from app.assessment.inputs import DATED, AssessmentInputs, LastChange, build_inputs, load_inputs, load_subjects
-from app.assessment.models import AlertStanding, IndicatorProjection
-from app.assessment.steps import Row, add_steps
+from app.assessment.models import AlertStanding, IndicatorProjection, IndicatorStep
+from app.assessment.steps import Row, new_steps
 from app.assessment.terms import grade_rank
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL
@@ -22,6 +22,7 @@ from app.ledger.evidence import EVIDENCE_CHANGES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_for
 from app.reference.models import MIN_EFFECTIVE_FROM
 from app.reference.records import REVEAL_FROM
+from app.storage.direct import execute_direct, execute_together, insert_into
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -114,14 +115,15 @@ async def reassess(
         if number % ASSESSED_PER_TURN == 0:
             await asyncio.sleep(0)
         rows[indicator] = projection_rows(each)
-    await add_steps(connection, changes, inputs, stored, rows)
-    await _insert_rows(connection, [row for own in rows.values() for row in own])
+    steps = await new_steps(connection, changes, inputs, stored, rows)
     recorded: dict[UUID, set[UUID]] = {}
     for indicator, _, entry in changes:
         if entry.type in ("report", "correction") and entry.report_id and KINDS[inputs[indicator].subject.kind].has_alerts:
             recorded.setdefault(indicator, set()).add(entry.report_id)
-    if alerts := [row for indicator, some in recorded.items() for row in alert_rows(inputs[indicator], some)]:
-        await connection.execute(insert(table_of(AlertStanding)), alerts)
+    alerts = [row for indicator, some in recorded.items() for row in alert_rows(inputs[indicator], some)]
+    made = ((IndicatorStep, steps), (IndicatorProjection, [row for own in rows.values() for row in own]), (AlertStanding, alerts))
+    if inserts := [(insert_into(table_of(model)), some) for model, some in made if some]:
+        await execute_together(connection, inserts)
 
 
 async def judge_shown_alert(
@@ -136,7 +138,7 @@ async def judge_shown_alert(
             row["confirmed"] |= before.confirmed
             row["ended"] = {each: row["ended"].get(each, 0) | before.ended.get(each, 0) for each in before.ended | row["ended"]}
         await connection.execute(delete(alerts).where(alerts.c.report_id == report))
-        await connection.execute(insert(alerts), [row])
+        await execute_direct(connection, insert_into(alerts), row)
 
 
 # Without the ORM, which would double the cost of each statement.
@@ -149,19 +151,15 @@ async def replace_rows(session: AsyncSession, ids: Collection[UUID], rows: Seque
     """Replace the rows of some indicators."""
     connection = await session.connection()
     for some in chunks(ids):
-        await connection.execute(_DELETE, {"ids": some})
-    await _insert_rows(connection, rows)
-
-
-async def _insert_rows(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+        await execute_direct(connection, _DELETE, {"ids": some})
     if rows:
-        await connection.execute(insert(_projections), rows)
+        await execute_direct(connection, insert_into(_projections), rows)
 
 
 async def _take_rows(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, list[Row]]:
     """Delete the rows of some indicators and return them."""
     found: dict[UUID, list[Row]] = {each: [] for each in ids}
     for some in chunks(ids):
-        for row in (await connection.execute(_TAKE, {"ids": some})).mappings():
+        for row in (await execute_direct(connection, _TAKE, {"ids": some})).mappings():
             found[row["indicator_id"]].append(row)
     return found

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, delete, func, insert, select
+from sqlalchemy import bindparam, case, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 from zstandard import DICT_TYPE_RAWCONTENT, ZstdCompressionDict, ZstdCompressor, ZstdDecompressor
@@ -23,7 +23,8 @@ from app.domain.times import rfc3339
 from app.ledger.models import LedgerEntry, effective_since
 from app.reference.models import MIN_EFFECTIVE_FROM, SourceGrade
 from app.reports.models import Report
-from app.storage.paging import chunks
+from app.storage.direct import execute_direct
+from app.storage.paging import chunks, in_values
 from app.storage.types import table_of
 
 _STEPS = table_of(IndicatorStep)
@@ -97,20 +98,20 @@ def step_rows(rows: Sequence[Row], since: datetime, before: Mapping[int, tuple[A
     return found
 
 
-async def add_steps(
+async def new_steps(
     connection: AsyncConnection,
     changes: Sequence[Change],
     inputs: Mapping[UUID, AssessmentInputs],
     stored: Mapping[UUID, Sequence[Row]],
     made: Mapping[UUID, Sequence[dict[str, Any]]],
-) -> None:
-    """Store the steps of reports and grades that come last, and note from when on the steps of other indicators must be made again.
+) -> list[dict[str, Any]]:
+    """Return the steps of reports and grades that come last, and note from when on the steps of other indicators must be made again.
 
     `stored` has the projection rows before the changes, and `made` those after, in which it is noted.
     """
     moved = await _moved(connection, changes, inputs)
     sources = {each for move in moved.values() for each in move.sources}
-    grades = {row[0]: row[1] for row in await connection.execute(_LAST_GRADES, {"ids": list(sources)})} if sources else {}
+    grades = {row[0]: row[1] for row in await execute_direct(connection, _LAST_GRADES, {"ids": in_values(sources)})} if sources else {}
     steps: list[dict[str, Any]] = []
     for indicator, move in moved.items():
         old = stored[indicator]
@@ -128,8 +129,7 @@ async def add_steps(
             kept = {"kept_until": min(move.since, kept_until or move.since), "newest_step": None}
         for row in made[indicator]:
             row.update(kept)
-    if steps:
-        await connection.execute(insert(_STEPS), steps)
+    return steps
 
 
 @dataclass(slots=True)

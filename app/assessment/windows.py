@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CompoundSelect, Uuid, and_, bindparam, literal, or_, select, union_all
+from sqlalchemy import BigInteger, CompoundSelect, Uuid, and_, bindparam, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -20,11 +20,19 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.domain.time_point import LATEST, TimePoint
 from app.reports.models import Report
+from app.storage.direct import execute_direct
 from app.storage.paging import chunks
 from app.storage.types import UtcDateTime, table_of
 
 # Indicators in one statement: those of a group of reports share few, while a statement for any number of them would be compiled each time.
 CUTS_PER_STATEMENT = 16
+
+
+# Indicators with no more reports, on average, are read in one statement.
+MAX_SHORT_REPORTS = 16
+_ALL = (
+    select(*COLUMNS).where(col(Report.indicator_id).in_(bindparam("ids", expanding=True))).limit(bindparam("row_limit", type_=BigInteger))
+)
 
 
 @lru_cache(maxsize=64)
@@ -76,6 +84,9 @@ async def load_relevant(
     The cost grows with the reports since the newest sound one less the horizon, and since the oldest that passes no horizon and still may
     stand; see `app.assessment.relevance`. Of an indicator with a time in `from_times`, every report since then matters as well.
     """
+    if time_point == LATEST and (every := await _load_short(connection, kinds)) is not None:
+        said = by_indicator(every, await build_statements(connection, every, time_point, timezones))
+        return {each: Window(EVERYTHING, own, own, []) for each, own in said.items()}
     latest = await load_latest_rows(connection, kinds, time_point)
     newest: dict[UUID, datetime] = {}
     for row in latest:
@@ -98,6 +109,18 @@ async def load_relevant(
     return found
 
 
+async def _load_short(connection: AsyncConnection, indicators: Collection[UUID]) -> list[Any] | None:
+    """Return every report on some indicators, None if these have many."""
+    rows: list[Any] = []
+    for ids in chunks(indicators):
+        limit = MAX_SHORT_REPORTS * len(set(ids))
+        some = (await execute_direct(connection, _ALL, {"ids": ids, "row_limit": limit + 1})).all()
+        if len(some) > limit:
+            return None
+        rows += some
+    return rows
+
+
 async def _declassified(connection: AsyncConnection, indicators: Collection[UUID]) -> set[UUID]:
     found: set[UUID] = set()
     for ids in chunks(indicators):
@@ -116,6 +139,7 @@ async def _load_since(connection: AsyncConnection, cuts: Mapping[UUID, datetime]
         parameters = {
             name: value for at, pair in enumerate(some) for name, value in zip((f"indicator_{at}", f"since_{at}"), pair, strict=True)
         }
-        for row in await connection.execute(_select_since(time_point, len(some)), parameters):
+        rows = await execute_direct(connection, _select_since(time_point, len(some)), parameters, built_once=time_point == LATEST)
+        for row in rows:
             found[row.is_before].append(row)
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.keys import actor_hash, writer_hashing_key
@@ -19,6 +19,8 @@ from app.ledger.models import HASH_COLUMNS, LEAF_COLUMNS, SEQ_COLUMNS, LedgerEnt
 from app.ledger.nodes import insert_nodes
 from app.ledger.tree import TILE_WIDTH
 from app.reference.records import REVEAL_FROM
+from app.storage.database import LOCKED_HEAD
+from app.storage.direct import execute_direct, execute_together, insert_into
 from app.storage.paging import HEADS
 from app.storage.types import column_values, detached_row, table_of
 
@@ -89,24 +91,26 @@ class LedgerAppender:
             setattr(entry, HASH_COLUMNS[level], self.hashes[level])
             setattr(entry, LEAF_COLUMNS[level], views.leaf(level))
 
-    async def flush(self, session: AsyncSession, entries: Sequence[LedgerEntry]) -> None:
-        """Insert appended entries and write the new head; do nothing without entries."""
+    async def flush(self, session: AsyncSession, entries: Sequence[LedgerEntry], inserts: Sequence[tuple[Any, Any]] = ()) -> None:
+        """Insert appended entries and write the new head, after `inserts` that are left to do; do nothing without entries."""
         if entries:
-            connection = await session.connection()
-            await connection.execute(insert(table_of(LedgerEntry)), [column_values(LedgerEntry, entry) for entry in entries])
-            await self.write_head(session)
+            rows = [column_values(LedgerEntry, entry) for entry in entries]
+            await self.write_head(session, [*inserts, (insert_into(table_of(LedgerEntry)), rows)])
 
-    async def write_head(self, session: AsyncSession) -> None:
-        """Write the new head, and what it completes in the trees, for entries that are inserted already."""
+    async def write_head(self, session: AsyncSession, inserts: Sequence[tuple[Any, Any]] = ()) -> None:
+        """Write the new head, and what it completes in the trees, for entries that are inserted already or by the last of `inserts`."""
         session.info[HEADS] = self.seq
-        for level, seq in enumerate(self.seq):
-            if seq // TILE_WIDTH > self._sealed[level] // TILE_WIDTH:
-                await insert_nodes(session, level, self._sealed[level], seq)
-            self._sealed[level] = seq
+        connection = await session.connection()
+        grown = [(level, seq) for level, seq in enumerate(self.seq) if seq // TILE_WIDTH > self._sealed[level] // TILE_WIDTH]
+        if grown and inserts:
+            await execute_together(connection, inserts)
+            inserts = ()
+        for level, seq in grown:
+            await insert_nodes(session, level, self._sealed[level], seq)
+        self._sealed = list(self.seq)
         positions = zip((*SEQ_COLUMNS, *HASH_COLUMNS), (*self.seq, *self.hashes), strict=True)
-        await (await session.connection()).execute(
-            _UPDATE_HEAD, {"global_seq": self.global_seq, "recorded_at": self.recorded_at, **dict(positions)}
-        )
+        head = {"global_seq": self.global_seq, "recorded_at": self.recorded_at, **dict(positions)}
+        await execute_together(connection, [*inserts, (_UPDATE_HEAD, head)])
 
 
 async def open_appender(session: AsyncSession) -> LedgerAppender:
@@ -117,7 +121,7 @@ async def open_appender(session: AsyncSession) -> LedgerAppender:
     that the clock catches up under load.
     Raises 503 if the clock is more than a day behind: every further entry would get the time of a clock that was wrong.
     """
-    head = (await (await session.connection()).execute(_LOCK_HEAD)).one()
+    head = session.info.pop(LOCKED_HEAD, None) or (await execute_direct(await session.connection(), _LOCK_HEAD, {})).one()
     if is_clock_behind(head.recorded_at):
         raise Problem(503, CLOCK_BEHIND, kind="clock", headers={"Retry-After": "60"})
     return LedgerAppender(

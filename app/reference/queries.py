@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, or_, select
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -18,6 +17,7 @@ from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, Route,
 from app.reference.records import REVEAL_FROM, PlaceRecord, SourceNames, SourceRecord
 from app.reference.rows import Record, place_shape
 from app.reference.versions import past_records
+from app.storage.direct import Rows, execute_direct
 from app.storage.paging import chunks, in_values
 from app.storage.types import table_of
 
@@ -49,21 +49,23 @@ async def find_places(connection: AsyncConnection, references: Collection[str]) 
         codes = [code for each, code in pairs.values() if each == scheme]
         coded = select(_codes.code, _codes.place_id).where(_codes.scheme == scheme, _codes.code.in_(codes))
         ids |= {f"{scheme}:{code}": place_id for code, place_id in await connection.execute(coded)}
-    places = _place_records(await connection.execute(_PLACES_BY_SLUG_OR_ID, {"slugs": in_values(slugs), "ids": in_values(ids.values())}))
+    places = _place_records(
+        await execute_direct(connection, _PLACES_BY_SLUG_OR_ID, {"slugs": in_values(slugs), "ids": in_values(ids.values())})
+    )
     by_id = {place.id: place for place in places}
     return {place.slug: place for place in places if place.slug in slugs} | {pair: by_id[place_id] for pair, place_id in ids.items()}
 
 
 async def places_by_id(connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint = LATEST) -> dict[UUID, PlaceRecord]:
     """Return places by identifier, with their codes in order, as they were known at a time point."""
-    found = {place.id: place for place in _place_records(await connection.execute(_PLACES_BY_ID, {"ids": in_values(ids)}))}
+    found = {place.id: place for place in _place_records(await execute_direct(connection, _PLACES_BY_ID, {"ids": in_values(ids)}))}
     for each, then in (await past_records(connection, "place", time_point, ids)).items():
         codes = tuple((code["scheme"], code["code"]) for code in then["codes"])
         found[each] = PlaceRecord(each, then["slug"], then["name"], then["country"], codes, then["timezone"])
     return found
 
 
-def _place_records(rows: CursorResult[Any]) -> list[PlaceRecord]:
+def _place_records(rows: Rows) -> list[PlaceRecord]:
     places: dict[UUID, tuple[Any, list[tuple[str, str]]]] = {}
     for row in rows:
         codes = places.setdefault(row.id, (row, []))[1]
@@ -135,7 +137,7 @@ _SOURCES_BY_ANY_SLUG = _sources(LATEST).where(
 
 async def find_any_sources(connection: AsyncConnection, slugs: Collection[str]) -> AnySources:
     """Return the sources that have these slugs, real or alias."""
-    found = [SourceRecord(*row) for row in await connection.execute(_SOURCES_BY_ANY_SLUG, {"slugs": in_values(slugs)})]
+    found = [SourceRecord(*row) for row in await execute_direct(connection, _SOURCES_BY_ANY_SLUG, {"slugs": in_values(slugs)})]
     by_alias = {each.alias_slug: each for each in found if each.alias_slug is not None}
     return AnySources({each.slug: each for each in found}, by_alias)
 
@@ -155,7 +157,7 @@ def _sources_by_id(time_point: TimePoint) -> Select[Any]:
 
 async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint = LATEST) -> dict[UUID, SourceRecord]:
     """Return sources by identifier, as they were known at a time point, with the grades then in force."""
-    rows = await connection.execute(_sources_by_id(time_point), {"ids": in_values(ids)})
+    rows = await execute_direct(connection, _sources_by_id(time_point), {"ids": in_values(ids)}, built_once=time_point == LATEST)
     then = await past_records(connection, "source", time_point)
     return {row.id: _source_then(row, then) for row in rows}
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import Insert, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.principal import Principal
@@ -20,6 +20,7 @@ from app.reports.models import Report, ReportText, mark_superseded
 from app.reports.queries import VisibleReport
 from app.reports.search import text_rows
 from app.reports.validation import ResolvedReport
+from app.storage.direct import execute_direct, insert_into
 from app.storage.paging import chunks
 from app.storage.types import column_values, detached_row, table_of
 
@@ -119,16 +120,14 @@ _KNOWN = (
 )
 
 
-async def insert_reports(session: AsyncSession, appended: Sequence[tuple[ResolvedReport, Report]]) -> None:
-    """Insert reports that were appended, with the indicators and sources that are new; do nothing without reports."""
-    if not appended:
-        return
+async def report_inserts(session: AsyncSession, appended: Sequence[tuple[ResolvedReport, Report]]) -> list[tuple[Insert, Any]]:
+    """Return the statements that insert reports that were appended, with the indicators and sources that are new."""
     connection = await session.connection()
     by_indicator = {resolved.indicator_id: resolved for resolved, _ in appended}
     known: set[UUID] = set()
     known_sources: set[tuple[Any, ...]] = set()
     for some in chunks(by_indicator):
-        for indicator_id, *source in await connection.execute(_KNOWN, {"ids": some}):
+        for indicator_id, *source in await execute_direct(connection, _KNOWN, {"ids": some}):
             known.add(indicator_id)
             known_sources.add(tuple(source))
     indicators = [
@@ -142,18 +141,15 @@ async def insert_reports(session: AsyncSession, appended: Sequence[tuple[Resolve
         for indicator_id, resolved in by_indicator.items()
         if indicator_id not in known
     ]
-    if indicators:
-        await connection.execute(insert(table_of(Indicator)), indicators)
-    await connection.execute(insert(table_of(Report)), [column_values(Report, report) for _, report in appended])
-    if texts := text_rows(report for _, report in appended):
-        await connection.execute(insert(table_of(ReportText)), texts)
     first: dict[tuple[Any, ...], int] = {}
     for resolved, report in appended:
         first.setdefault((report.indicator_id, report.source_id, report.facet, report.level), report.global_seq)
         for each in resolved.sources()[1:]:
             first.setdefault((report.indicator_id, each.id, NAMED, report.level), report.global_seq)
-    rows = [
+    sources = [
         dict(zip(_SOURCE_KEY, each, strict=True)) | {"first_global_seq": seq} for each, seq in first.items() if each not in known_sources
     ]
-    if rows:
-        await connection.execute(insert(table_of(IndicatorSource)), rows)
+    reports = [column_values(Report, report) for _, report in appended]
+    texts = text_rows(report for _, report in appended)
+    rows = ((Indicator, indicators), (Report, reports), (ReportText, texts), (IndicatorSource, sources))
+    return [(insert_into(table_of(model)), some) for model, some in rows if some]

@@ -24,6 +24,7 @@ from app.reference.queries import source_names
 from app.reference.records import REVEAL_FROM
 from app.reports.models import LabelProposal, Report
 from app.reports.schemas import ReportStatus
+from app.storage.direct import execute_direct
 from app.storage.paging import chunks, fetch_page
 from app.storage.types import row_from, table_of
 
@@ -184,7 +185,8 @@ async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collect
     """Return the reports with these fingerprints that a clearance sees."""
     found: dict[str, SameStatement] = {}
     for some in chunks(fingerprints):
-        for visible in await _find(connection, _select_by_fingerprint(level), level, fingerprints=some):
+        rows = (await execute_direct(connection, _select_by_fingerprint(level), {"fingerprints": some})).mappings().all()
+        for visible in await _visible_reports(connection, rows, level):
             same = found.setdefault(visible.report.fingerprint, SameStatement())
             same.reports.append(await latest_in_chain(connection, visible, level))
     return found

@@ -16,7 +16,7 @@ from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.models import LedgerEntry
 from app.reports.amendments import require_own
-from app.reports.appending import append_report, append_retraction, insert_reports, visible_report
+from app.reports.appending import append_report, append_retraction, report_inserts, visible_report
 from app.reports.labels import propose_sent_label
 from app.reports.models import Report
 from app.reports.queries import SameStatement, VisibleReport, find_by_fingerprint, find_by_identifier, require_visible_report
@@ -79,14 +79,14 @@ async def record_submissions(session: AsyncSession, submissions: Sequence[Submis
     appended: list[_Appended] = []
     for submission, resolved, (ids, known) in zip(submissions, all_resolved, given_ids, strict=True):
         recorded.append(_append(appender, appended, submission, resolved, ids, known, same[submission.caller.level]))
-    await insert_reports(session, [(new.resolved, new.report) for new in appended])
+    inserts = await report_inserts(session, [(new.resolved, new.report) for new in appended])
     proposals: list[LedgerEntry] = []
     for new in appended:
         reason = "The sender asked for this label; an equal statement has the stricter one."
         if (proposed := await propose_sent_label(session, appender, new.caller, new.resolved, new.report, reason)) is not None:
             new.results[new.at] = replace(new.visible, created=True, proposal=proposed[0])
             proposals.append(proposed[1])
-    await appender.flush(session, [*(new.entry for new in appended), *proposals])
+    await appender.flush(session, [*(new.entry for new in appended), *proposals], inserts)
     subjects = {new.resolved.indicator_id: new.resolved.indicator_subject() for new in appended}
     changes = [(new.resolved.indicator_id, new.entry.level, new.entry) for new in appended]
     await reassess(session, changes, settings.horizons, subjects)
@@ -185,9 +185,9 @@ async def correct_report(
     report, entry = append_report(appender, resolved.labelled(old.level), caller, supersedes=old, reason=reason, identifier=identifier)
     session.add(old)
     await session.flush()
-    await insert_reports(session, [(resolved, report)])
+    inserts = await report_inserts(session, [(resolved, report)])
     proposal, *more = await propose_sent_label(session, appender, caller, resolved, report, reason) or (None,)
-    await appender.flush(session, [entry, *more])
+    await appender.flush(session, [entry, *more], inserts)
     changes = [(resolved.indicator_id, entry.level, entry)]
     if old.indicator_id != resolved.indicator_id:
         changes.append((old.indicator_id, max(report.level, old.level), entry))

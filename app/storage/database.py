@@ -4,30 +4,34 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 
 import asyncpg
 import orjson
-from sqlalchemy import event, text
+from sqlalchemy import Update, column, event, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
+from sqlmodel import SQLModel
 
 from app.settings import Settings
 from app.storage import sqlite_driver
 from app.storage.commit_notifier import CHANNEL, HEAD_COLUMNS, CommitNotifier, PostgresCommitNotifier, SqliteCommitNotifier
+from app.storage.direct import execute_direct, execute_together
 from app.storage.pool_health import PoolHealth
 from app.storage.public_changes import begin_counting, count_public_changes, watch_public_changes
 from app.storage.replica import Replica
 from app.storage.sqlite_file import SqliteFile, audit_database_url, sqlite_path
 
-# Locks the single row of the ledger's head until the transaction ends.
-LOCK_WRITER = text("UPDATE ledger_head SET commit_count = commit_count + 1")
+# Under which a session of PostgreSQL keeps the ledger's head as it was when the session locked it, for the first to read it.
+LOCKED_HEAD = "locked_head"
+# Under which a session keeps statements, with their parameters, that only have to be executed before the commit.
+AT_COMMIT = "at_commit"
 # Notifies every process of the head at the commit, and returns the same to this one.
 NOTIFY = text(
-    f"WITH head AS (SELECT concat_ws(',', {', '.join(HEAD_COLUMNS)}) AS payload FROM ledger_head) "  # noqa: S608 - constants
-    "SELECT payload, pg_notify(:channel, payload) FROM head"
-)
+    f"SELECT payload, pg_notify(:channel, payload) FROM (SELECT concat_ws(',', {', '.join(HEAD_COLUMNS)}) AS payload "  # noqa: S608 - constants
+    "FROM ledger_head) AS head"
+).columns(column("payload"), column("pg_notify"))
 # Seconds to wait at shutdown for checked-out connections.
 DRAIN_SECONDS = 2.0
 # Seconds to wait for one of several hosts, so that one that is down without an answer does not use up the time of the others.
@@ -105,6 +109,13 @@ def _configure_sqlite(engine: AsyncEngine, sqlite_file: SqliteFile, *, writes: b
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+@cache
+def _lock_writer() -> Update:
+    """Return the statement that locks the single row of the ledger's head until the transaction ends, and returns it."""
+    head = SQLModel.metadata.tables["ledger_head"]
+    return update(head).values(commit_count=head.c.commit_count + 1).returning(*head.c)
+
+
 class Database(AbstractAsyncContextManager["Database"]):
     """The engines of one process.
 
@@ -150,12 +161,15 @@ class Database(AbstractAsyncContextManager["Database"]):
             connection = await session.connection()
             begin_counting(connection)
             if self.dialect == "postgresql":
-                await session.execute(LOCK_WRITER)
+                session.info[LOCKED_HEAD] = (await execute_direct(connection, _lock_writer(), {})).one()
             yield session
             await session.flush()
             await count_public_changes(connection)
+            at_commit = session.info.get(AT_COMMIT, [])
             if self.dialect == "postgresql":
-                payload = (await session.execute(NOTIFY, {"channel": CHANNEL})).one().payload
+                payload = (await execute_together(connection, [*at_commit, (NOTIFY, {"channel": CHANNEL})])).one().payload
+            elif at_commit:
+                await execute_together(connection, at_commit)
         self.commit_notifier.notify(payload)
 
     @asynccontextmanager
