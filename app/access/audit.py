@@ -212,6 +212,9 @@ async def create_read_audit_table(database: Database) -> None:
     if database.dialect != "sqlite":
         return
     async with database.audit.begin() as connection:
+        # One transaction makes all of it, the triggers last.
+        if (await connection.exec_driver_sql("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'")).scalar() == len(APPEND_ONLY):
+            return
         await connection.execute(CreateTable(_table, if_not_exists=True))
         for index in _table.indexes:
             await connection.execute(CreateIndex(index, if_not_exists=True))

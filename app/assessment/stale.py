@@ -107,12 +107,12 @@ async def _run(database: Database, settings: Settings) -> None:
 
 async def _is_left(database: Database, left: Select[Any]) -> bool:
     async with database.read_latest() as connection:
-        return (await connection.execute(left.limit(1))).first() is not None
+        return (await connection.execute(left)).first() is not None
 
 
 _MOVED = col(IndicatorProjection.indicator_id)
 # The work, and the statement that finds whether anything is left.
 _WORK = (
-    (assess_stale, select(col(StaleRecord.record_id))),
-    (keep_steps, select(_MOVED).where(col(IndicatorProjection.kept_until).is_not(None)).order_by(_MOVED)),
+    (assess_stale, select(col(StaleRecord.record_id)).limit(1)),
+    (keep_steps, select(_MOVED).where(col(IndicatorProjection.kept_until).is_not(None)).order_by(_MOVED).limit(1)),
 )

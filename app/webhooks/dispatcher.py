@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -149,6 +150,7 @@ class Dispatcher:
             raise
 
 
+@cache
 def _select_deliverable(public_level: int) -> Select[Any]:
     """Select every deliverable webhook at the time `now`: its lease, its first pending delivery, and whether it has changes to queue."""
     hooks, sent = table_of(Webhook).c, table_of(Delivery).c

