@@ -36,5 +36,7 @@ BEFORE_PLACE, AFTER_PLACE = (compiled("another_place", name)[0] for name in ("be
 DOUBTS, MODAL_DOUBTS, FIGURE_DOUBTS = (
     {reason: compiled(table, reason)[0] for reason in _RULES[table]} for table in ("doubts", "modal_doubts", "figure_doubts")
 )
-DENIED, TAKEN_BACK, MEANT, OLD = (compiled("answers", name)[0] for name in ("denied", "taken_back", "meant", "old"))
+DENIED, TAKEN_BACK, MEANT, CHALLENGED, STOOD_BY, SCORNED, OLD = (
+    compiled("answers", name)[0] for name in ("denied", "taken_back", "meant", "challenged", "stood_by", "scorned", "old")
+)
 FILLER = re.compile(r" (?:still|now|currently|also|already|completely|fully)(?= )|(?<![a-z])(?:only|just) (?=[NT])")
