@@ -20,6 +20,7 @@ _MESSAGES = (
     _("must not be given more than once"),
     _("this field is required"),
     _("must not be blank"),
+    _("%(text)s is no value: leave it out, or write what was said"),
     _("must have at least %(count)s character(s)"),
     _("must have at most %(count)s characters"),
     _("must have at least %(count)s item(s)"),

@@ -10,7 +10,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.values import WHOLE, field_error
 from app.domain.times import DateOrTime, Timestamp, end_of, start_of
 from app.domain.tlp import Label
-from app.domain.visible_text import not_blank
+from app.domain.visible_text import free_text, not_blank, stated_text
 from app.http.lists import ListEnvelope
 from app.reference.schemas import Grade, Slug
 
@@ -61,12 +61,18 @@ class Provenance(BaseModel):
     )
     published_at: DateOrTime | None = Field(default=None, description="When the statement was published; null if unknown.")
     url: WebUrl | None = Field(default=None, description="Where it was published; null if unknown.")
-    title: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(default=None, description="Title of the publication.")
-    quote: Annotated[str, Field(min_length=1, max_length=2000)] | None = Field(default=None, description="The statement word for word.")
+    title: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(free_text)] | None = Field(
+        default=None, description="Title of the publication."
+    )
+    quote: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(stated_text)] | None = Field(
+        default=None, description="The statement word for word."
+    )
     language: Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] | None = Field(
         default=None, description="Language of the quote (BCP 47)."
     )
-    licence: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(default=None, description="Licence of the publication.")
+    licence: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(free_text)] | None = Field(
+        default=None, description="Licence of the publication."
+    )
 
     @field_validator("directness")
     @classmethod

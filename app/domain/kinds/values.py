@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from app.domain.times import MIN_DAY, what_to_write
+from app.domain.visible_text import free_text
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -43,12 +44,8 @@ People = Annotated[StrictInt, Field(ge=0, le=MAX_PEOPLE), WHOLE]
 Days = Annotated[StrictInt, Field(ge=0, le=3650), WHOLE]
 
 
-def _unless_blank(text: str) -> str | None:
-    return text if text.strip() else None
-
-
 # Of optional fields: spaces alone say nothing, which is null.
-ShortText = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_unless_blank)]
+ShortText = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(free_text)]
 
 
 Agreement = TypeAliasType("Agreement", Literal["claimed", "single", "consistent", "contested", "unconfirmed"])

@@ -38,7 +38,9 @@ OTHER_NOUN, OPENER = (compiled("another_there", name)[0] for name in ("nouns", "
 DOUBTS, MODAL_DOUBTS, FIGURE_DOUBTS = (
     {reason: compiled(table, reason)[0] for reason in _RULES[table]} for table in ("doubts", "modal_doubts", "figure_doubts")
 )
-DENIED, TAKEN_BACK, MEANT, OLD = (compiled("answers", name)[0] for name in ("denied", "taken_back", "meant", "old"))
+DENIED, TAKEN_BACK, MEANT, CHALLENGED, STOOD_BY, SCORNED, OLD = (
+    compiled("answers", name)[0] for name in ("denied", "taken_back", "meant", "challenged", "stood_by", "scorned", "old")
+)
 ENDED = {name: compiled("ended", name)[0] for name in (*KINDS, "resupplied", "open")}
 NOT_ENDED, SPOKEN_OF, OTHER_DAY, SAID_OF = (compiled("ended", name)[0] for name in ("not_ended", "spoken_of", "other_day", "said_of"))
 FILLER = re.compile(r" (?:still|now|currently|also|already|completely|fully)(?= )|(?<![a-z])(?:only|just) (?=[NT])")

@@ -153,7 +153,10 @@ def _take_back(sentence: str, reading: Reading, since: int, publisher: str) -> N
     """Mark the statements before a sentence, from a position on, as unclear where it denies them, takes them back or ends them."""
     denied, taken_back = grammar.DENIED.search(sentence), grammar.TAKEN_BACK.search(sentence)
     if not grammar.MEANT.search(sentence) or not (denied or taken_back):
-        return
+        challenged = None if grammar.STOOD_BY.search(sentence) else grammar.CHALLENGED.search(sentence)
+        taken_back = challenged or grammar.SCORNED.search(sentence)
+        if not taken_back:
+            return
     kept = [each for each in reading.proposals[since:] if not taken_back and each.source != publisher]
     if len(kept) < len(reading.proposals) - since:
         reading.unclear.append(Unclear(reading.proposals[-1].spans["/provenance/quote"], ELSEWHERE))

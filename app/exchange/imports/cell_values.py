@@ -14,6 +14,7 @@ from typing import Any
 
 from app.domain.kinds import KINDS
 from app.domain.times import what_to_write
+from app.domain.visible_text import NO_VALUES
 from app.exchange.exports.columns import EMPTY_LIST, Column
 from app.exchange.imports.tables import Cell, cell_text
 from app.reports.schemas import ReportIn
@@ -28,8 +29,6 @@ _DAY_NUMBER = re.compile(r"[1-7]\d{4}(\.\d+)?", re.ASCII)
 _MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ]00:00:00(\.0+)?", re.ASCII)
 _RANGE = re.compile(r"(\d+)\s*(?:[-\u2013\u2014]|to|\u00e0|a|\u0625\u0644\u0649)\s*(\d+)", re.ASCII)
 _WITH_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d.*", re.ASCII)
-# Texts that programs and people write in cells without a value; those that name a record are looked up.
-_EMPTY = frozenset({"nan", "NaN", "NaT", "<NA>", "None", "NULL", "null", "n/a", "N/A", "-", "\u2013", "\u2014"})
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # Fields that may have a time of day.
 TIMES = frozenset({"stated_at", "observed_from", "observed_to", "provenance.published_at"})
@@ -38,7 +37,8 @@ TIMES = frozenset({"stated_at", "observed_from", "observed_to", "provenance.publ
 def parse_cell(column: Column, cell: Cell) -> Any:
     """Return the value of a cell; raise ValueError, which says what to write, for one that cannot be read."""
     text = cell_text(cell)
-    if text in _EMPTY and "." in column.header:
+    # Those that name a record are looked up.
+    if text in NO_VALUES and "." in column.header:
         raise ValueError(f"{text} is no value: leave the cell empty, or write what was said")
     match column.dtype:
         case "integer":

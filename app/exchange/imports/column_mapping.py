@@ -75,12 +75,16 @@ class PlaceColumn:
 
 @dataclass(slots=True)
 class ColumnMapping:
-    """The columns of a table by index: those of fields, those that name the place, and that of the `status` of an exported report."""
+    """The columns of a table by index: those of fields, those that name the place, and that of the `status` of an exported report.
+
+    `is_export` tells whether it has columns that only an exported list has.
+    """
 
     header: DetectedHeader
     fields: dict[int, Column] = field(default_factory=dict)
     places: list[PlaceColumn] = field(default_factory=list)
     status: int | None = None
+    is_export: bool = False
     unread: list[str] = field(default_factory=list)
 
     def column_of(self, field_pointer: str) -> int | None:
@@ -102,6 +106,7 @@ def map_columns(header: DetectedHeader) -> ColumnMapping:
         column = f"{header.headers[index] or 'without a header'} ({xl_col_to_name(index)})"
         field_name, place = _field_of(name, hashtag, names), _place_column(index, hashtag, name)
         if field_name in _ADDED:
+            mapping.is_export = True
             continue
         if field_name is None and place is None:
             if header.headers[index] or hashtag:
@@ -222,7 +227,8 @@ def parse_row(mapping: ColumnMapping, row: Row, sheet: str | None, defaults: Map
     """Read a row; `defaults` fill fields of the report that have no column, never a cell that is empty."""
     parsed = ParsedRow(row.number, {}, [], sheet, mapping)
     cells, beyond = dict(enumerate(row.cells)), mapping.header.cell_beyond(row)
-    torn = next((at for at in row.torn if _may_be_torn(mapping, row, at)), None)
+    # Exports write no commas into numbers, but free texts of digits alone beside them.
+    torn = next((at for at in row.torn if not mapping.is_export and _may_be_torn(mapping, row, at)), None)
     if beyond is not None or torn is not None:
         parsed.beyond = beyond if beyond is not None else torn
         number = "" if torn is None else f"{cells[torn]}{cells[torn + 1]}"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
+from app.domain.visible_text import AROUND, CELL_ERROR
+
 Cell = str | int | float | bool | datetime | None
 # A tag and its attributes.
 Hashtag = tuple[str, frozenset[str]]
@@ -17,13 +19,6 @@ UNCALCULATED = "#UNCALCULATED!"
 MERGED = "#MERGED!"
 # A number or date that its cell shows as something else, and one that is struck out.
 NOT_AS_SHOWN, STRUCK = "#SHOWN!", "#STRUCK!"
-# Of Excel, LibreOffice, and cells too narrow for their value that were saved as text.
-_ERROR = re.compile(
-    r"#(N/A|(REF|VALUE|DIV/0|NULL|NUM|SPILL|CALC|FIELD|BLOCKED|CONNECT|BUSY|UNKNOWN|PYTHON|EXTERNAL)!|NAME\?|GETTING_DATA|#{2,})|Err:\d{3}"
-)
-# Unseen spaces and marks around a text, such as those of direction.
-_AROUND = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x61C, *range(0x2000, 0x2010), *range(0x2028, 0x2030), 0x205F)))
-_AROUND += "".join(map(chr, (*range(0x2060, 0x2070), 0x3000, 0xFEFF)))
 # HXL 1.1: the row of hashtags is among the first 25 rows.
 MAX_HEADER_ROWS = 25
 # Columns up to the last that has a value.
@@ -93,7 +88,7 @@ def cell_text(cell: Cell) -> str:
         return cell.date().isoformat() if cell.time() == datetime.min.time() else cell.isoformat()
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return str(cell).strip(_AROUND)
+    return str(cell).strip(AROUND)
 
 
 def cell_error(cell: Cell) -> str | None:
@@ -109,7 +104,7 @@ def cell_error(cell: Cell) -> str | None:
         )
     if cell == STRUCK:
         return "the cell is struck out: remove the row, or the line through it"
-    return f"the cell holds an error, {cell}: write the value" if isinstance(cell, str) and _ERROR.fullmatch(cell.strip()) else None
+    return f"the cell holds an error, {cell}: write the value" if isinstance(cell, str) and CELL_ERROR.fullmatch(cell.strip()) else None
 
 
 @dataclass(frozen=True, slots=True)

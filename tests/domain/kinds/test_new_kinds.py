@@ -17,6 +17,7 @@ from tests.assessment.stories import assessed, food, get, outcome, people, range
 from tests.support.factories import post, post_all, report
 from tests.support.fixtures import FULL, sqlite_only
 
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 pytestmark = [sqlite_only, pytest.mark.usefixtures("reference")]
 
 
@@ -355,8 +356,32 @@ async def test_counts_of_services_that_differ_contest_and_more_is_better(client:
 DAYS = st.dates(date(2016, 7, 1), date(2016, 7, 28)).map(str)
 COUNTS = st.lists(st.integers(0, 500_000), min_size=1, max_size=3).map(sorted)
 SOME_SUPPLIES = st.lists(st.sampled_from(["food", "water", "medical"]), unique=True)
-# A dash alone stands for an empty cell in tables, so that an import refuses it.
-TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20).filter(lambda text: any(map(str.isalnum, text)))
+# Among them words that tables have in cells without a value, which are refused, and others that look like codes, tags, numbers or days.
+NO_VALUES = ["-", "nan", "None", "n/a", "\u2013", "###", "####", "#N/A", "#REF!"]
+LIKE_CELLS = [
+    "unknown",
+    "none",
+    "?",
+    "##x",
+    "#adm1",
+    "'-",
+    "=1+1",
+    "+5",
+    "007",
+    "000",
+    "1,5",
+    "2016-07-28",
+    "true",
+    "[]",
+    "food",
+    "NA",
+    "'a",
+    "a, b",
+]
+TEXT = st.one_of(
+    st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20).filter(lambda text: any(map(str.isalnum, text))),
+    st.sampled_from(LIKE_CELLS),
+)
 VALUES = {
     "aid_delivery": st.fixed_dictionaries(
         {"operation": st.sampled_from(["a", "convoy-7", "9" * 64]), "stage": st.sampled_from(closed_set(DeliveryStage))},
@@ -408,6 +433,30 @@ async def test_every_accepted_report_has_an_indicator_and_round_trips(client: ht
         content = (await client.get("/v1/reports", params={"format": format_, "limit": 1000})).content
         checked = (await client.post("/v1/imports", content=content, headers={"Content-Type": media_type})).json()
         assert (checked["created"], checked["refused"], checked["existing"]) == (0, 0, len(stored)), checked["problems"]
+
+
+@pytest.mark.parametrize("text", [*NO_VALUES, " nan "])
+async def test_text_that_tables_take_for_no_value_is_refused(client: httpx.AsyncClient, text: str) -> None:
+    body = report("service_status", provenance={"quote": text, "title": text}) | {"value": service("out_of_service", reason=text)}
+    answer = await client.post("/v1/reports", json=body)
+    detail = f"{text.strip()} is no value: leave it out, or write what was said"
+    found = {each["pointer"]: each["detail"] for each in answer.json()["errors"]}
+    assert found == dict.fromkeys(("/value/reason", "/provenance/quote", "/provenance/title"), detail)
+
+
+async def test_texts_that_look_like_cells_come_back_as_they_were(client: httpx.AsyncClient) -> None:
+    texts = [*LIKE_CELLS, " a ", "\u00a0b", "c\td"]
+    bodies = [
+        report("service_status", provenance={"quote": text}, stated_at=f"2016-07-{at:02}") | {"value": service("working", reason=text)}
+        for at, text in enumerate(texts, 1)
+    ]
+    await client.post("/v1/reports", json=bodies)
+    stored = {each["stated_at"]: each["value"]["reason"] for each in await all_of(client, "/v1/reports")}
+    assert stored == {f"2016-07-{at:02}": each.strip() for at, each in enumerate(texts, 1)}
+    for format_, media_type in (("csv", "text/csv"), ("xlsx", XLSX)):
+        content = (await client.get("/v1/reports", params={"format": format_, "limit": 1000})).content
+        checked = (await client.post("/v1/imports", content=content, headers={"Content-Type": media_type})).json()
+        assert (checked["created"], checked["refused"], checked["existing"]) == (0, 0, len(texts)), checked["problems"]
 
 
 async def all_of(client: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
@@ -526,4 +575,4 @@ async def test_text_of_spaces_alone_says_nothing(client: httpx.AsyncClient) -> N
     said = await say(client, "agency", "2016-12-17", evacuated(10000, "2016-12-16", destination=" \t\u2003"))
     assert said["value"]["destination"] is None
     said = await say(client, "agency", "2016-12-18", evacuated(20000, "2016-12-18", destination=" Idleb"))
-    assert said["value"]["destination"] == " Idleb"
+    assert said["value"]["destination"] == "Idleb"
