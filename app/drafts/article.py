@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.domain.times import day_of, normalise, time_error
+from app.domain.times import day_at, day_of, normalise, time_error
 from app.domain.words import VERSION, NameIndex, Proposal, Reading, Unclear, read_article
 from app.drafts.schemas import ArticleIn
 from app.http.problems import FieldProblem, Problem, invalid, invalid_field, validate_model
@@ -39,15 +39,23 @@ async def prepare(connection: AsyncConnection, content: Any, level: int, setting
     if sent.language is not None and sent.language.lower().partition("-")[0] != "en":
         return lambda: _body(sent, publisher, Reading(unclear=[Unclear((0, len(sent.text)), "only English is read")]))
     parent = table_of(Place).alias("parent")
-    named = select(col(Place.slug), col(Place.name), parent.c.slug).outerjoin(parent, parent.c.id == col(Place.parent_id))
+    named = select(col(Place.slug), col(Place.name), parent.c.slug, col(Place.timezone)).outerjoin(
+        parent, parent.c.id == col(Place.parent_id)
+    )
     places = [tuple(row) for row in await connection.execute(named)]
     routes = [(row.slug, row.name) for row in await connection.execute(select(col(Route.slug), col(Route.name)))]
 
     def read() -> dict[str, Any]:
         names = NameIndex(
-            [(slug, name) for slug, name, _ in places], sources, routes, {slug: within for slug, _, within in places if within}
+            [(slug, name) for slug, name, _, _ in places], sources, routes, {slug: within for slug, _, within, _ in places if within}
         )
-        return _body(sent, publisher, read_article(sent.text, names, publisher, day_of(sent.published_at)))
+        day, published_at, zones = day_of(sent.published_at), normalise(sent.published_at), {slug: zone for slug, _, _, zone in places}
+        reading = read_article(sent.text, names, publisher, day)
+        others = {day_at(published_at, zone) for zone in ("UTC", *(zones[each.place] for each in reading.proposals))} - {day}
+        if others:
+            # Where the place is, another day may have begun: "on Saturday" may be today or a week ago.
+            reading = read_article(sent.text, names, publisher, day, tuple(others))
+        return _body(sent, publisher, reading)
 
     return read
 

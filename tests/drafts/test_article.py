@@ -54,6 +54,28 @@ async def test_article_is_answered_with_statements_their_spans_and_what_is_uncle
 
 
 @sqlite_only
+@pytest.mark.parametrize(
+    ("published_at", "stated_at"),
+    [
+        ("2016-08-05", "2016-07-30"),
+        # Half past two on Saturday at the place.
+        ("2016-08-05T23:30:00Z", None),
+        ("2016-08-05T19:00:00Z", "2016-07-30"),
+        ("2016-08-06T01:30:00+02:00", None),
+        ("2016-08-06T12:00:00Z", "2016-08-06"),
+    ],
+)
+async def test_weekday_that_the_time_zone_decides_is_marked(
+    client: httpx.AsyncClient, reference: Reference, published_at: str, stated_at: str | None
+) -> None:
+    await reference.add("places", slug="hill", name="Hill town", centroid=[37.0, 36.0], timezone="Asia/Damascus")
+    text = "The Agency said on Saturday that 40,000 people are trapped in Hill town. Castello Road is far."
+    body = (await client.post("/v1/drafts/from-text", json=article(text=text, published_at=published_at))).json()
+    assert [each["report"]["stated_at"] for each in body["drafts"]] == ([stated_at] if stated_at else [])
+    assert [each["reason"] for each in body["unclear"]] == ([] if stated_at else ["the day of the statement is not certain"])
+
+
+@sqlite_only
 async def test_publisher_is_found_by_slug_or_name_and_otherwise_near_names_are_told(
     client: httpx.AsyncClient, reference: Reference
 ) -> None:

@@ -254,8 +254,8 @@ def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None
     if (meant := _days_of(bare, anchor, future=future)) is not None:
         side = (opening["open"] or "").lower() if opening else ""
         if side in ("by", "before") or (side in ("until", "within") and future):
-            last = last_day(side, *meant)
-            return {"first": None, "last": last} if last is not None and (last >= anchor or not future) else None
+            end = last_day(side, *meant)
+            return {"first": None, "last": end} if end is not None and (end >= anchor or not future) else None
         return {"first": meant[0], "last": None if side == "after" else meant[1]}
     if future:
         if bare.lower() in _IMMINENCE:

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from typing import Any
 
 from app.domain.words import grammar
 from app.domain.words.later import TakenBack, takes_back
-from app.domain.words.mentions import Template, days
+from app.domain.words.lines import ITEM, join_lines
+from app.domain.words.mentions import Template
 from app.domain.words.names import Mention, NameIndex, names_another_place
 from app.domain.words.statements import READ, NotClear, Span, Speaker
 
@@ -24,8 +25,6 @@ _DATELINE = re.compile(
     r"(?:\A|(?<=\n\n))(?P<place>[A-Z][A-Z' -]{1,30})(?:[,/] ?[A-Z][\w ]{1,30}){0,2}(?:,? [0-9A-Z][\w. ]{1,20},?(?: [0-9]{4})?)?"
     r"(?P<agency> ?\([A-Z][\w. /]{1,20}\))? ?[-\u2013\u2014]{1,2} (?=\S)"
 )
-# A list in lines, and a word that the end of a line divides.
-_ITEM, _DIVIDED = re.compile(r"[-*\u2022\u00b7\u25aa\u2013] (?=\S)"), re.compile(r"(?<=[a-z])-\r?\n(?=[a-z])")
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 
 
@@ -59,10 +58,13 @@ class Reading:
     unclear: list[Unclear] = field(default_factory=list)
 
 
-def read_article(text: str, names: NameIndex, publisher: str, published_on: date) -> Reading:
-    """Return the statements that an English text makes: by the sources that it names, otherwise by its publisher."""
-    lines, at = _join_lines(text)
-    reading = _read(lines, names, publisher, published_on)
+def read_article(text: str, names: NameIndex, publisher: str, published_on: date, other_days: tuple[date, ...] = ()) -> Reading:
+    """Return the statements that an English text makes: by the sources that it names, otherwise by its publisher.
+
+    `other_days` are days on which it was published as well, by other time zones: words that do not mean the same by all are marked.
+    """
+    lines, at = join_lines(text)
+    reading = _read(lines, names, Speaker(publisher, published_on, (0, 0), (0, 0), other_days=other_days))
 
     def back(span: Span) -> Span:
         return at[span[0]], at[span[1]]
@@ -75,47 +77,8 @@ def read_article(text: str, names: NameIndex, publisher: str, published_on: date
     return reading
 
 
-def _join_lines(text: str) -> tuple[str, list[int]]:
-    """Return a text in which white space is one space, apart from ends of paragraphs, and where each character and its end were.
-
-    Digits keep what is between them: 300 and 000 on two lines may be two numbers.
-    """
-    parts, at, items = list[str](), list[int](), _items(text)
-    for match in re.finditer(r"\s+|\S+", text):
-        part, (start, end) = match[0], match.span()
-        if start in items or (start - 1 in items and part.isspace()):
-            continue
-        if part in ("\n", "\r\n") and start and _DIVIDED.match(text, start - 1):
-            parts[-1] = parts[-1][:-1]
-            at.pop()
-            continue
-        if part.isspace() and not (text[max(0, start - 1) : start].isdecimal() and text[end : end + 1].isdecimal()):
-            ends_quote = text[max(0, start - 2) : start].endswith(('"', "\u201d")) and text[start - 2 : start - 1] != ","
-            ends_line = "\n" in part and ends_quote and not text[end : end + 1].islower()
-            is_list = end in items or ("\n" in part and _ITEM.match(text, end) is not None)
-            part = "\n\n" if part.count("\n") > 1 or is_list else "\n" if ends_line else " "
-        parts.append(part)
-        at.extend(range(start, start + len(part)))
-    return "".join(parts), [*at, len(text)]
-
-
-def _items(text: str) -> set[int]:
-    """Return where the items of lists begin that state something on their own: not below "The UN said:" or a title."""
-    found, at, leads, is_open = set[int](), 0, "", True
-    for line in text.splitlines(keepends=True):
-        words = line.strip()
-        if _ITEM.match(words):
-            found |= {at + line.index(words)} if is_open else set()
-        elif words:
-            leads, is_open = words, False
-        else:
-            is_open = is_open or not leads.endswith(":")
-        at += len(line)
-    return found
-
-
-def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Reading:
-    reading = Reading()
+def _read(text: str, names: NameIndex, speaker: Speaker) -> Reading:
+    reading, publisher = Reading(), speaker.source
     named = names.find(text)
     written = [each for each in _DATELINE.finditer(text) if each["agency"] or set(each["place"].lower().split()) <= names.place_words]
     datelines = {each.start(): each.end() for each in written}
@@ -137,7 +100,8 @@ def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Re
         two_before, one_before = one_before, start
         names_more = names_more or names_another_place(text, start, end, own)
         earlier = only_place if only_place is not None and paragraph < only_place.start < start and not names_more else None
-        _Sentence(text, (start, end), names, earlier, Speaker(publisher, published_on, (start, end), (start, end))).read(own, reading)
+        saying = replace(speaker, source_span=(start, end), day_span=(start, end))
+        _Sentence(text, (start, end), names, earlier, saying).read(own, reading)
     _keep_one(reading)
     if grammar.OLD.search(text.lower()):
         reading.unclear += [Unclear(each.spans["/provenance/quote"], ELSEWHERE) for each in reading.proposals]
@@ -242,25 +206,25 @@ class _Sentence:
                 continue
             (source,) = template.of(match, "source")
             (slug,) = source.value if len(source.value) == 1 else [None]
-            published_on, present = self.speaker.day, match.groupdict().get("present")
-            day, day_span = published_on, template.span(match)
+            present = match.groupdict().get("present")
+            day, day_span = self.speaker.day, template.span(match)
             if match["day"]:
                 (mention,) = template.of(match, "day")
-                first, last = days(mention.value, published_on, future=False) or (None, None)
+                first, last = self.speaker.days(mention.value, future=False) or (None, None)
                 if first is None or first != last:
                     raise NotClear("the day of the statement is not certain")
                 day, day_span = first, (mention.start, mention.end)
             if slug is None:
                 raise NotClear("the name of the source may mean several sources")
-            self.speaker = Speaker(
-                slug, day, (source.start, source.end), day_span, day_known=bool(match["day"] or present), is_past=not present, is_named=True
-            )
+            others = () if match["day"] else self.speaker.other_days
+            known = bool(match["day"] or present)
+            self.speaker = Speaker(slug, day, (source.start, source.end), day_span, known, not present, is_named=True, other_days=others)
             template.cut(pattern)
             return
         if self._inside_quotes(self.span[0]) or self.text[max(0, self.span[0] - 5) : self.span[0]].rstrip().endswith(":"):
             raise NotClear("the sentence does not say whose words it quotes")
         # A sentence that leads to a list may say whose words the list has.
-        if _ITEM.match(self.text, self.span[0]):
+        if ITEM.match(self.text, self.span[0]):
             raise NotClear("the sentence does not say who says it")
 
     def _place(self, template: Template) -> Mention:

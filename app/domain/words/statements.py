@@ -24,7 +24,8 @@ UNKNOWN_DAY = "the text does not say on which day this was stated, from which th
 class Speaker:
     """The source of the statements of a sentence, and their day; `is_named`: the text names it, otherwise it is the publisher.
 
-    `day_known`: the text says on which day; `is_past`: it reports past words, as in "said that people were trapped".
+    `day_known`: the text says on which day; `is_past`: it reports past words, as in "said that people were trapped". `other_days`: it may
+    have been published on these, by another time zone.
     """
 
     source: str
@@ -34,6 +35,12 @@ class Speaker:
     day_known: bool = True
     is_past: bool = False
     is_named: bool = False
+    other_days: tuple[date, ...] = ()
+
+    def days(self, value: dict[str, str] | None, *, future: bool) -> tuple[date, date] | None:
+        """Return the first and last day that words mean, counted from the day; None if that is not certain."""
+        (meant, *others) = {days(value, each, future=future) for each in (self.day, *self.other_days)}
+        return None if others else meant
 
 
 class NotClear(Exception):
@@ -114,7 +121,7 @@ def _runs_out(when: Mention, by: str | None, speaker: Speaker) -> dict[str, Any]
         raise NotClear(UNKNOWN_DAY)
     if when.type == "T":
         return dict(when.value)
-    meant = days(when.value, speaker.day, future=True)
+    meant = speaker.days(when.value, future=True)
     # "Until September" may be until its first day or its last.
     latest = meant and last_day(by or "", *meant)
     if meant is None or latest is None or latest < speaker.day or (by == "until" and (meant[1] - meant[0]).days >= SHORTEST_MONTH - 1):
@@ -163,7 +170,7 @@ def routes(template: Template, speaker: Speaker, text: str) -> Iterator[Statemen
 
 
 def _since(when: Mention, speaker: Speaker) -> dict[str, str]:
-    meant = days(when.value, speaker.day, future=False)
+    meant = speaker.days(when.value, future=False)
     if meant is None or ("weekday" in when.value and meant[0] == speaker.day):
         raise NotClear("the day since when is not certain")
     if not speaker.day_known and when.value.keys() & {"weekday", "near"}:
