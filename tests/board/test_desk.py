@@ -41,8 +41,17 @@ async def token_of(browser: httpx.AsyncClient) -> str:
 
 async def send(browser: httpx.AsyncClient, path: str, fields: dict[str, str], **headers: str) -> httpx.Response:
     """Send a form as the page of the desk does."""
-    body = urlencode({"token": await token_of(browser), **fields})
-    return await browser.post(path, content=body, headers=SAME_SITE | headers)
+    token = await token_of(browser)
+    if fields["do"] in ("send", "next", "draft") and not path.endswith("/judgement"):
+        looked = await browser.post(path, content=urlencode({"token": token, **fields, "do": "preview"}), headers=SAME_SITE)
+        fields = {"seen": seen_in(looked.text)} | fields
+    return await browser.post(path, content=urlencode({"token": token, **fields}), headers=SAME_SITE | headers)
+
+
+def seen_in(page: str) -> str:
+    """Return what a preview sends back of what it showed; empty without a preview."""
+    found = re.search(r'name="seen" value="(\w+)"', page)
+    return found[1] if found else ""
 
 
 @pytest.mark.parametrize(
@@ -206,6 +215,23 @@ async def test_what_is_wrong_is_told_at_its_field_and_nothing_typed_is_lost(desk
     picked = await send(desk, "/desk/statements/supply_runout", fields | {"do": "pick:place=oldtown"})
     assert 'value="Old town"' in picked.text
     assert (await desk.get("/v1/reports")).json()["items"] == []
+
+
+@pytest.mark.parametrize("do", ["send", "next", "draft"])
+async def test_change_after_the_preview_is_shown_before_it_is_sent(desk: httpx.AsyncClient, client: httpx.AsyncClient, do: str) -> None:
+    """Change a figure, then a day that other days count from."""
+    path, fields = "/desk/statements/supply_runout", FOOD | {"value.runs_out": "in 10 days", "once": "abc", "sensitivity": "green"}
+    seen = seen_in((await send(desk, path, fields | {"do": "preview"})).text)
+    for change, shown in (({"value.runs_out": "in 90 days"}, "26 Oct 2016"), ({"stated_at": "2016-07-29"}, "27 Oct 2016")):
+        fields |= change
+        changed = await send(desk, path, fields | {"seen": seen, "do": do})
+        assert (changed.status_code, "You changed something" in changed.text) == (422, True)
+        assert shown in changed.text.partition('id="preview"')[2].partition('id="fields"')[0]
+        assert (await client.get("/v1/reports")).json()["items"] == (await client.get("/v1/drafts")).json()["items"] == []
+        seen = seen_in(changed.text)
+    assert (await send(desk, path, fields | {"seen": seen, "do": do})).status_code == 303
+    # A form without any preview is shown, too.
+    assert (await send(desk, path, fields | {"value.supply": "water", "seen": "", "do": do})).status_code == 422
 
 
 async def test_form_sent_twice_is_recorded_once_and_leads_to_its_page(desk: httpx.AsyncClient) -> None:
