@@ -12,14 +12,26 @@ from app.board import guide
 from app.board.api_client import InProcessApiClient
 from app.board.cards import build_card
 from app.board.desk.endpoints import router as desk
-from app.board.desk.session import reject_cross_site
 from app.board.drawing.maps import place_map
 from app.board.overview_page import load_records, overview_context, wall_context
 from app.board.place_page import load_news, place_context
-from app.board.rendering import ASSETS, DESK_PATH, DIGEST, NOT_STORED, LocalizationDep, PageRoute, draw, end_session, render_page, root_path
+from app.board.rendering import (
+    ASSETS,
+    DESK_PATH,
+    DIGEST,
+    MAX_FORM_BYTES,
+    NOT_STORED,
+    LocalizationDep,
+    PageRoute,
+    draw,
+    end_session,
+    reject_cross_site,
+    render_page,
+    root_path,
+    sign_in_page,
+)
 from app.board.sessions import SEEN_COOKIE, session_cookie
 from app.board.time_slider import MAX_STEPS, TimeSlider
-from app.http.localization import Localization
 from app.http.problems import Problem, not_found
 from app.http.query_params import AsOf
 from app.http.request_body import read_body
@@ -33,7 +45,6 @@ router.include_router(desk)
 Step = Annotated[int | None, Query(ge=0, le=MAX_STEPS)]
 SliderDep = Annotated[TimeSlider, Depends()]
 SlugPath = Annotated[str, Path(max_length=100)]
-MAX_FORM_BYTES = 4096
 EMBED_REFRESH_SECONDS = 300
 SEEN_MAX_AGE_SECONDS = 7_776_000
 _KEY = re.compile(r"[!-~]{1,2500}")
@@ -129,22 +140,22 @@ async def show_embedded_card(request: Request, locale: LocalizationDep, slug: Sl
 
 
 @router.get("/sign-in")
-async def show_sign_in(
-    request: Request, locale: LocalizationDep, ended: bool = False, first: bool = False, unsent: bool = False, to: str = ""
-) -> Response:
-    """Show the form for a key, and why: a session `ended`, there was none, or a form was left `unsent`; `to` is the next page."""
-    return _sign_in_page(request, locale, to=to, ended=ended, first=first, unsent=unsent)
+async def show_sign_in(request: Request, locale: LocalizationDep, ended: bool = False, first: bool = False, to: str = "") -> Response:
+    """Show the form for a key, and why: a session `ended`, or there was none; `to` is the next page."""
+    return sign_in_page(request, locale, to=to, ended=ended, first=first)
 
 
 @router.post("/sign-in")
 async def sign_in(request: Request, locale: LocalizationDep) -> Response:
-    """Store a valid key in the session cookie; show the form again for any other."""
+    """Store a valid key in the session cookie; show the form again for any other. A form that was kept goes on to its page."""
     reject_cross_site(request)
     form = parse_qs((await read_body(request, MAX_FORM_BYTES)).decode("utf-8", "replace"))
-    key, to = (form.get(name, [""])[0].strip() for name in ("key", "to"))
+    key, to, kept = (form.get(name, [""])[0].strip() for name in ("key", "to", "kept"))
     if not _KEY.fullmatch(key) or not await _is_valid(request, key):
-        return _sign_in_page(request, locale, 403, to=to)
-    response = RedirectResponse(f"{root_path(request)}{to if DESK_PATH.fullmatch(to) else '/'}", 303, NOT_STORED)
+        return await draw(sign_in_page, request, locale, 403, to=to, kept=kept)
+    leads_on = DESK_PATH.fullmatch(to) is not None
+    # With 307 the browser sends the form again.
+    response = RedirectResponse(f"{root_path(request)}{to if leads_on else '/'}", 307 if kept and leads_on else 303, NOT_STORED)
     scheme = request.scope["scheme"]
     value = app_state(request).sessions.encrypt(key)
     response.set_cookie(session_cookie(scheme), value, path="/", secure=scheme == "https", httponly=True, samesite="strict")
@@ -177,12 +188,3 @@ async def _is_valid(request: Request, key: str) -> bool:
             return False
         raise
     return True
-
-
-def _sign_in_page(request: Request, locale: Localization, status: int = 200, *, to: str = "", **why: bool) -> Response:
-    insecure = request.scope["scheme"] == "http" and request.url.hostname not in ("localhost", "127.0.0.1", "::1")
-    reasons = {"ended": False, "first": False, "unsent": False} | why
-    page = render_page(request, "sign_in.html", locale, status, insecure=insecure, to=to, **reasons)
-    # The key of the response cache has neither scheme nor host.
-    request_state(request.scope)["cacheable"] = False
-    return page

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -21,8 +22,10 @@ from app.board.cards import BAR_DAYS, BAR_PIXELS
 from app.board.code_labels import label_for
 from app.board.drawing.plots import PLOT_BOX
 from app.board.sessions import session_cookie
+from app.domain.kinds.showing import gettext_noop
 from app.http.localization import LANGUAGES, Localization, localization_for
 from app.http.problems import Problem, invalid_request
+from app.http.request_body import read_body
 from app.http.state import request_state
 
 HERE = Path(__file__).parent
@@ -34,6 +37,10 @@ ASSETS = {
 DIGEST = hashlib.sha256(b"\0".join(content for _, content in ASSETS.values())).hexdigest()[:16]
 # Pages that signing in may lead to.
 DESK_PATH = re.compile("/desk(/[A-Za-z0-9_-]+)*")
+ANOTHER_SITE = gettext_noop("This form was sent by another site.")
+# An article of 50,000 characters, percent-encoded once for each form that holds it: its own, that of what it lacked, and of the key.
+MAX_FORM_BYTES = 3_000_000
+MAX_FORM_FIELDS = 500
 NOT_STORED = {"Cache-Control": "no-store"}
 # Allow nothing inline, no plug-ins, and no resource or form target of another site.
 CONTENT_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors "
@@ -117,12 +124,47 @@ def end_session(response: Response, request: Request) -> Response:
     return response
 
 
-def _why(request: Request) -> str:
-    """Return the query that tells the sign-in page why it is shown, that a form was not recorded, and which page of the desk comes next."""
-    why = "ended=true" if session_cookie(request.scope["scheme"]) in request.cookies else "first=true"
+def reject_cross_site(request: Request) -> None:
+    """Reject form posts of other sites; otherwise they could act with the reader's session (CSRF)."""
+    fetch_site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    same_origin = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if not (same_origin if fetch_site is None else fetch_site in ("same-origin", "none")):
+        raise Problem(403, ANOTHER_SITE)
+
+
+async def read_form(request: Request) -> dict[str, list[str]]:
+    """Return the form of a request, or the one that a sign-in page kept, without the key and without a token; raise 413 over the limits."""
+    state = request_state(request.scope)
+    if "form" not in state:
+        parse = partial(parse_qs, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
+        try:
+            form = parse((await read_body(request, MAX_FORM_BYTES)).decode("utf-8", "replace"))
+            state["form"] = parse(form["kept"][0]) | {"token": [""]} if "kept" in form else form
+        except ValueError:
+            raise Problem(413, f"A form has at most {MAX_FORM_FIELDS} fields.") from None
+    return state["form"]
+
+
+def sign_in_page(request: Request, locale: Localization, status: int = 200, **shown: Any) -> Response:
+    """Render the form for a key, and why it is shown; `kept` is a form that was not sent, for the page `to`."""
+    insecure = request.scope["scheme"] == "http" and request.url.hostname not in ("localhost", "127.0.0.1", "::1")
+    context: dict[str, Any] = {"ended": False, "first": False, "to": "", "kept": "", "insecure": insecure} | shown
+    page = render_page(request, "sign_in.html", locale, status, **context)
+    # The key of the response cache has neither scheme nor host.
+    request_state(request.scope)["cacheable"] = False
+    return page
+
+
+async def _ask_for_key(request: Request) -> Response:
+    """Lead to the sign-in page, which tells why it is shown; a form is answered with that page at once, so that what was typed is kept."""
+    why, path = "ended" if session_cookie(request.scope["scheme"]) in request.cookies else "first", request.scope["path"]
     if request.method == "POST":
-        return f"{why}&unsent=true"
-    return f"{why}&to={request.scope['path']}" if DESK_PATH.fullmatch(request.scope["path"]) else why
+        reject_cross_site(request)
+        kept = urlencode({name: values for name, values in (await read_form(request)).items() if name != "token"}, doseq=True)
+        locale = localization_for(request.query_params.get("lang"))
+        return await draw(partial(sign_in_page, request, locale, 401, to=path, kept=kept, **{why: True}))
+    to = f"&to={path}" if DESK_PATH.fullmatch(path) else ""
+    return RedirectResponse(f"{root_path(request)}/sign-in?{why}=true{to}", 303)
 
 
 class PageRoute(APIRoute):
@@ -134,11 +176,14 @@ class PageRoute(APIRoute):
 
         async def handle_with_pages(request: Request) -> Response:
             try:
-                return await handle(request)
+                try:
+                    return await handle(request)
+                except Problem as raised:
+                    if raised.status != 401:
+                        raise
+                    return end_session(await _ask_for_key(request), request)
             except Problem as raised:
                 problem = raised
-                if problem.status == 401:
-                    return end_session(RedirectResponse(f"{root_path(request)}/sign-in?{_why(request)}", 303), request)
                 kept = {name: value for name, value in problem.headers.items() if name in ("Connection", "Retry-After")}
             except RequestValidationError as error:
                 problem, kept = invalid_request(error), {}

@@ -74,6 +74,8 @@ class RequestState(TypedDict, total=False):
     cacheable: bool
     # The body as it was sent; absent until it is read.
     raw_body: bytes
+    # The form of a page of the board; absent until it is read.
+    form: dict[str, list[str]]
 
 
 def app_state(request: Request) -> AppState:

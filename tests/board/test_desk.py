@@ -42,8 +42,17 @@ async def token_of(browser: httpx.AsyncClient) -> str:
 
 async def send(browser: httpx.AsyncClient, path: str, fields: dict[str, str], **headers: str) -> httpx.Response:
     """Send a form as the page of the desk does."""
-    body = urlencode({"token": await token_of(browser), **fields})
-    return await browser.post(path, content=body, headers=SAME_SITE | headers)
+    token = await token_of(browser)
+    if fields["do"] in ("send", "next", "draft") and not path.endswith("/judgement"):
+        looked = await browser.post(path, content=urlencode({"token": token, **fields, "do": "preview"}), headers=SAME_SITE)
+        fields = {"seen": seen_in(looked.text)} | fields
+    return await browser.post(path, content=urlencode({"token": token, **fields}), headers=SAME_SITE | headers)
+
+
+def seen_in(page: str) -> str:
+    """Return what a preview sends back of what it showed; empty without a preview."""
+    found = re.search(r'name="seen" value="(\w+)"', page)
+    return found[1] if found else ""
 
 
 @pytest.mark.parametrize(
@@ -209,6 +218,23 @@ async def test_what_is_wrong_is_told_at_its_field_and_nothing_typed_is_lost(desk
     assert (await desk.get("/v1/reports")).json()["items"] == []
 
 
+@pytest.mark.parametrize("do", ["send", "next", "draft"])
+async def test_change_after_the_preview_is_shown_before_it_is_sent(desk: httpx.AsyncClient, client: httpx.AsyncClient, do: str) -> None:
+    """Change a figure, then a day that other days count from."""
+    path, fields = "/desk/statements/supply_runout", FOOD | {"value.runs_out": "in 10 days", "once": "abc", "sensitivity": "green"}
+    seen = seen_in((await send(desk, path, fields | {"do": "preview"})).text)
+    for change, shown in (({"value.runs_out": "in 90 days"}, "26 Oct 2016"), ({"stated_at": "2016-07-29"}, "27 Oct 2016")):
+        fields |= change
+        changed = await send(desk, path, fields | {"seen": seen, "do": do})
+        assert (changed.status_code, "You changed something" in changed.text) == (422, True)
+        assert shown in changed.text.partition('id="preview"')[2].partition('id="fields"')[0]
+        assert (await client.get("/v1/reports")).json()["items"] == (await client.get("/v1/drafts")).json()["items"] == []
+        seen = seen_in(changed.text)
+    assert (await send(desk, path, fields | {"seen": seen, "do": do})).status_code == 303
+    # A form without any preview is shown, too.
+    assert (await send(desk, path, fields | {"value.supply": "water", "seen": "", "do": do})).status_code == 422
+
+
 async def test_form_sent_twice_is_recorded_once_and_leads_to_its_page(desk: httpx.AsyncClient) -> None:
     fields = FOOD | {"value.runs_out": "in 10 days", "once": "abc", "sensitivity": "clear", "do": "send"}
     first, second = [await send(desk, "/desk/statements/supply_runout", fields) for _ in range(2)]
@@ -244,10 +270,11 @@ async def test_desk_needs_a_session_and_a_scope(anonymous: httpx.AsyncClient, re
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?first=true&to=/desk")
     assert "Sign in first" in (await anonymous.get("/sign-in?first=true")).text
     answer = await anonymous.post("/desk/statements/supply_runout", content="do=send", headers=SAME_SITE)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?first=true&unsent=true")
-    page = (await anonymous.get(answer.headers["location"])).text
-    assert "Nothing was sent" in page
-    assert "expired" not in page
+    assert (answer.status_code, answer.headers["cache-control"]) == (401, "no-store")
+    assert "Nothing was sent" in answer.text
+    assert "expired" not in answer.text
+    other = await anonymous.post("/desk/new/places", content="name=x", headers={"Sec-Fetch-Site": "cross-site"})
+    assert (other.status_code, 'name="kept"' in other.text) == (403, False)
     reader = await sign_in(anonymous, make_key, Scope.READ)
     assert (await reader.get("/desk")).status_code == 403
     reporter = await sign_in(anonymous, make_key, Scope.READ, Scope.REPORT)
@@ -559,6 +586,42 @@ async def test_form_of_an_ended_session_comes_back_filled_in(desk: httpx.AsyncCl
     assert (kept["value.runs_out"], kept["provenance.quote"]) == ("in 10 days", "ten days")
     assert (await desk.get("/v1/reports")).json()["items"] == []
     assert (await send(desk, "/desk/statements/supply_runout", kept | {"do": "send"})).status_code == 303
+
+
+async def test_form_without_a_session_comes_back_after_signing_in(
+    desk: httpx.AsyncClient, client: httpx.AsyncClient, make_key: MakeKey
+) -> None:
+    """Lose the cookie, send each form, sign in on the page that answers it, with a wrong key first."""
+    recorded = await post(client, **report())
+    token, key = await token_of(desk), await make_key(Scope.READ, Scope.REPORT, Scope.CURATE)
+    forms: dict[str, dict[str, str]] = {
+        "/desk/statements/supply_runout": FOOD | {"value.runs_out": "in 10 days", "provenance.quote": "\u202e <b>", "do": "send"},
+        f"/desk/reports/{recorded['id']}/correction": {"value.people": "9", "reason": "misheard", "do": "add:sources:source"},
+        f"/desk/reports/{recorded['id']}": {"reason": "misheard", "do": "retraction"},
+        f"/desk/indicators/{recorded['indicator']}/judgement": {"reasons": "the registers", "do": "send"},
+        "/desk/records/places/oldtown": {"name": "Old city", "etag": '"x"', "do": "save"},
+        "/desk/new/routes": {"name": "Mill road", "from": "A market", "to": "A mill", "back": "place=Old+town&back_to=/desk/article"},
+        "/desk/article": {"text": ARTICLE["text"], "publisher": "Outlet", "do": "read"},
+    }
+    for path, fields in forms.items():
+        desk.cookies.clear()
+        answer = await desk.post(path, content=urlencode({"token": token, "once": "abc"} | fields), headers=SAME_SITE)
+        for typed in ("wrong", key):
+            asked = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', answer.text))
+            assert asked["to"] == path
+            sent = {name: html.unescape(value) for name, value in asked.items()} | {"key": typed}
+            answer = await desk.post("/sign-in", data=sent, headers=SAME_SITE)
+        assert (answer.status_code, answer.headers["location"]) == (307, path)
+        page = await desk.post(path, content=urlencode(sent), headers=SAME_SITE)
+        assert (page.status_code, "You signed in again" in page.text, key in page.text) == (403, True, False), path
+        for name, text in fields.items():
+            kept = html.unescape(page.text.replace("\r\n", "\n"))
+            assert name == "do" or text in kept, (path, name)
+        assert ('name="do"' in page.text, "abc" in page.text) == (True, True)
+    assert (await client.get(f"/v1/reports/{recorded['id']}")).json()["status"] == "standing"
+    assert (await client.get("/v1/places/oldtown")).json()["name"] == "Old town"
+    # A form that has too much is refused as a page.
+    assert (await desk.post("/desk/article", content="a=&" * 501, headers=SAME_SITE)).status_code == 413
 
 
 @pytest.mark.parametrize(

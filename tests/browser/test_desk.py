@@ -216,3 +216,48 @@ def test_names_of_a_large_list_follow_what_is_typed(desk: Page) -> None:
     desk.evaluate("const list = document.getElementById('list-places'); list.replaceChildren(); list.dataset.more = '/desk/records/places'")
     desk.locator("#f-place").press_sequentially("easte")
     expect(desk.locator("#list-places option").first).to_have_attribute("value", re.compile("Eastern Aleppo"))
+
+
+def test_typed_text_outlives_back_language_and_session_but_not_sign_out(browser: Browser, demo: Server) -> None:
+    assert demo.key is not None
+    typed = {"#f-place": "Eastern Aleppo", "#f-source": "UN", "#f-stated_at": "28 July 2016", "#f-value-people": "300,000"}
+
+    def expect_typed(page: Page, shown: dict[str, str]) -> None:
+        for field, text in shown.items():
+            expect(page.locator(field)).to_have_value(text)
+
+    with visit(browser, demo.url, refused=("/desk/",), viewport={"width": 1280, "height": 900}) as page:
+        sign_in(page, demo.key, "/desk/statements/trapped_population")
+        press = Clicks(page).press
+        fill(page, {"#f-value-concept": "trapped"}, typed | {"#f-provenance-quote": "nearly 300,000"})
+        typed |= {"#f-value-concept": "trapped", "#f-provenance-quote": "nearly 300,000"}
+        press("Preview")
+        expect(page.locator("#preview")).to_be_visible()
+        page.go_back()
+        expect_typed(page, typed)
+        press("Preview")
+        page.get_by_role("button", name="Fran\u00e7ais").click()
+        expect(page.locator("#preview")).to_contain_text("juil. 2016")
+        page.get_by_role("button", name="English").click()
+        expect(page.locator("#preview")).to_contain_text("Jul 2016")
+        expect_typed(page, typed)
+        press("Change something below", "link")
+        press("Keep as a draft")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Drafts")
+        page.go_back()
+        expect_typed(page, typed)
+        # Enter shows the preview, not the first language.
+        page.press("#f-value-people", "Enter")
+        expect(page.locator("#preview")).to_contain_text("Jul 2016")
+        page.context.clear_cookies()
+        press("Preview")
+        page.fill("#key", demo.key)
+        press("Sign in")
+        expect(page.get_by_role("alert")).to_contain_text("You signed in again")
+        expect_typed(page, typed)
+        page.get_by_role("button", name="Sign out").click()
+        page.go_back()
+        expect(page.locator("#key")).to_be_visible()
+        page.fill("#key", demo.key)
+        press("Sign in")
+        expect_typed(page, dict.fromkeys(typed, ""))

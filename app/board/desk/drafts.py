@@ -34,7 +34,7 @@ async def article_page(desk: Desk) -> Response:
     problems: list[str] = []
     shown: dict[str, Any] = {"fields": fields, "names": names, "pieces": [], "proposals": [], "unclear": None, "fault": ""}
     do = desk.text("do")
-    if not do:
+    if do in ("", "resume") and not desk.text("read"):
         return await desk.page("article.html", **shown)
     # Offsets are of the text as the API gets it: browsers send line ends as CR LF.
     text = desk.text("text").replace("\r\n", "\n")

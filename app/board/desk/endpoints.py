@@ -1,7 +1,6 @@
 """Endpoints of the desk. A form is answered with itself and what is wrong in it, or leads to the page of what was done."""
 
 from typing import Annotated
-from urllib.parse import parse_qs
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
@@ -100,12 +99,10 @@ async def record(desk: DeskDep, collection: str, slug: Annotated[str, Path(patte
 @router.post("/new/{collection}")
 async def new_record(desk: DeskDep, collection: str, done: Done = "") -> Response:
     """Add a record."""
-    back = parse_qs(desk.text("back"), keep_blank_values=True)
     page = await record_page(desk, collection, done=done)
-    if desk.text("do") != "resume":
+    if not (target := desk.text("back_to")):
         return page
     # The form in the middle of which the record was added.
-    target = back.get("back_to", [""])[0]
     return await _article(desk) if target == "/desk/article" else await _statement(desk, target)
 
 

@@ -30,7 +30,7 @@ async def judgement_page(desk: Desk, indicator_id: str, done: str = "") -> Respo
     problems: list[str] = []
     if not do:
         desk.form = form_of(fields, standing or {"value": _subject(indicator)}, names, locale)
-    else:
+    elif do != "resume":
         filled = read_form(fields, desk.form, names, locale)
         errors, body = filled.errors, {"value": {}, **filled.body}
         target = f"/v1/indicators/{indicator_id}/judgements"

@@ -59,6 +59,9 @@ async def record_page(desk: Desk, collection: str, slug: str = "", done: str = "
     if not desk.text("do"):
         desk.form |= form_of(fields, record, names, desk.locale) | ({"etag": [etag]} if slug else {})
         return await _page(desk, collection, slug, fields, names, done=done)
+    if desk.text("do") == "resume":
+        desk.form |= {"etag": [etag]}
+        return await _page(desk, collection, slug, fields, names)
     filled = read_form(fields, desk.form, names, desk.locale)
     body = filled.body
     if slug:
@@ -85,7 +88,7 @@ async def record_page(desk: Desk, collection: str, slug: str = "", done: str = "
             listed = [each for each in re.split(r"\s*,\s*", desk.text(name)) if each and len(names.find(collection, each)) == 1]
             keep = listed if name.endswith(".via") else []
             desk.form[name] = [", ".join([*keep, names.label(collection, answer["slug"])])]
-        desk.form["do"] = ["resume"]
+        desk.form["do"] = ["read" if desk.text("back_to") == "/desk/article" else "resume"]
         return Response()
     return desk.redirect(f"/desk/records/{collection}" if slug else f"/desk/new/{collection}", done=answer["slug"])
 

@@ -36,7 +36,7 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
             return desk.redirect(f"/desk/reports/{report_id}", done=do)
         errors, others = errors_of(answer, (), locale)
         problems = [*errors.values(), *others]
-    elif do:
+    elif do not in ("", "resume"):
         raise not_found("action")
     is_own = desk.caller.organisation == report["recorded_by"] or desk.may(Scope.CURATE)
     warns = _warns(report)

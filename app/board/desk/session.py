@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import orjson
 from fastapi import Depends, Request, Response
@@ -20,22 +20,17 @@ from app.board.api_messages import English, translate
 from app.board.code_labels import label_for
 from app.board.desk.fields import FormField, field_label
 from app.board.desk.lookup import ALL, Names
-from app.board.rendering import NOT_STORED, LocalizationDep, draw, render_page, root_path
+from app.board.rendering import NOT_STORED, LocalizationDep, draw, read_form, reject_cross_site, render_page, root_path
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import gettext_noop
 from app.http.localization import Localization
 from app.http.problems import Problem
-from app.http.request_body import read_body
 from app.http.state import app_state, request_state
 
 TITLES = {"places": gettext_noop("Places"), "sources": gettext_noop("Sources"), "routes": gettext_noop("Routes")}
 ADD = {"places": gettext_noop("Add a place"), "sources": gettext_noop("Add a source"), "routes": gettext_noop("Add a route")}
-# An article of 50,000 characters, percent-encoded twice: once in a form, and once beside the form of what it lacked.
-MAX_FORM_BYTES = 3_000_000
 # Drafts or entries of a page.
 MAX_SHOWN = 100
-ANOTHER_SITE = gettext_noop("This form was sent by another site.")
-OLD_FORM = gettext_noop("This form belongs to an earlier session. Go back, reload the page and send it again.")
 REFILLED_FORM = gettext_noop("You signed in again after you opened this form. Look at it and send it again.")
 # Words of the protocol in messages of the API, and what a form says instead.
 _PLAIN = {
@@ -52,14 +47,6 @@ _FIELD_NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 # The pages with the form of a statement.
 STATEMENT = re.compile(r"/desk/(statements|reports|drafts)/([a-z0-9_-]{1,64})(?:/correction)?")
 NO_SCOPE = gettext_noop("Your key may read only. To enter statements, sign in with a key that has the scope report or curate.")
-
-
-def reject_cross_site(request: Request) -> None:
-    """Reject form posts of other sites; otherwise they could act with the reader's session (CSRF)."""
-    fetch_site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    same_origin = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    if not (same_origin if fetch_site is None else fetch_site in ("same-origin", "none")):
-        raise Problem(403, ANOTHER_SITE)
 
 
 @dataclass(slots=True)
@@ -122,7 +109,7 @@ class Desk:
 
 
 async def open_desk(request: Request, caller: CallerDep, locale: LocalizationDep) -> Desk:
-    """Return the desk of a request; refuse a form of another site or session, a reader without a session, and a key that only reads."""
+    """Return the desk of a request; refuse a form of another site, a reader without a session, and a key that only reads."""
     if request.method == "POST":
         reject_cross_site(request)
     session = app_state(request).sessions.read(request.scope)
@@ -133,13 +120,9 @@ async def open_desk(request: Request, caller: CallerDep, locale: LocalizationDep
     token = app_state(request).sessions.form_token(session[1])
     desk = Desk(request, locale, caller, InProcessApiClient(request, lang=locale.language), token)
     if request.method == "POST":
-        body = await read_body(request, MAX_FORM_BYTES)
-        desk.form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=500)
+        desk.form = dict(await read_form(request))
         if not hmac.compare_digest(desk.text("token").encode(), token.encode()):
-            path = request.scope["path"]
-            if not STATEMENT.fullmatch(path) or re.fullmatch("/desk/reports/[^/]*", path):
-                raise Problem(403, OLD_FORM)
-            desk.is_old, desk.form["do"], desk.form["once"] = True, ["resume"], [""]
+            desk.is_old, desk.form["do"] = True, ["resume"]
     return desk
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+import orjson
 from fastapi import Response
 
 from app.board.code_labels import label_for
@@ -18,6 +19,7 @@ from app.domain.kinds.showing import StatePlot
 from app.domain.times import DATE_LENGTH, end_of_today
 from app.domain.tlp import Label
 from app.http.problems import Problem, not_found
+from app.http.representations import tag_of
 from app.situations.wording import growing_reason
 
 # Fields that several statements out of one document share.
@@ -85,9 +87,12 @@ async def statement_page(desk: Desk, target: Target, same: str = "", done: str =
         problems = errors_of(preview, fields, desk.locale)[1]
     if filled.errors or problems:
         return await _form_page(desk, target, fields, names, filled, problems=problems, status=422)
-    if do in ("send", "next", "draft"):
+    seen = tag_of(orjson.dumps([body, preview["report"]]))
+    is_changed = do in ("send", "next", "draft") and desk.text("seen") != seen
+    if do in ("send", "next", "draft") and not is_changed:
         return await _send(desk, target, fields, names, filled, body)
-    return await _form_page(desk, target, fields, names, filled, preview=shown_preview(preview, names, desk))
+    shown = shown_preview(preview, names, desk) | {"seen": seen, "is_changed": is_changed}
+    return await _form_page(desk, target, fields, names, filled, preview=shown, status=422 if is_changed else 200)
 
 
 def _replace_name(text: str, of: FormField, names: Names, slug: str) -> str:
@@ -178,9 +183,6 @@ async def _form_page(
 ) -> Response:
     fields = [replace(each, more=each.more and desk.text(each.name) in ("", each.default)) for each in fields]
     context = {"errors": filled.errors, "choices": filled.choices} if filled else {}
-    if status == 422:
-        # A browser shows the page of an error like any other; its status tells scripts.
-        desk.form.pop("once", None)
     return await desk.page(
         "statement.html", status, target=target, fields=fields, names=names, preview=preview, problems=problems or [], done=done, **context
     )

@@ -18,6 +18,40 @@
     }, 300);
   });
 
+  // What was typed into a form of the desk comes back with the browser's back button, in this tab and this session.
+  const typed = document.querySelector("main.desk #form");
+  const session = typed?.elements.token.value;
+  let signedOut = Boolean(document.getElementById("key"));
+  if (signedOut || (session && sessionStorage.session !== session)) sessionStorage.clear();
+  document.querySelector("form[action$='/sign-out']")?.addEventListener("submit", () => {
+    signedOut = true;
+    sessionStorage.clear();
+  });
+  if (typed) {
+    const id = history.state?.typed ?? `typed-${Date.now()}-${Math.random()}`;
+    // The entry in the history loses the form that led to the page, so that going back loads its address, and sends nothing.
+    const mark = () => history.replaceState({ typed: id }, "");
+    mark();
+    addEventListener("hashchange", mark);
+    const kept = JSON.parse(sessionStorage.getItem(id));
+    for (const field of kept ? typed.elements : []) {
+      if (["token", "do", "seen", ""].includes(field.name)) continue;
+      if (field.type === "checkbox") field.checked = Boolean(kept[field.name]?.includes(field.value));
+      else if (kept[field.name]) [field.value] = kept[field.name];
+    }
+    addEventListener("pagehide", () => {
+      if (signedOut) return;
+      const values = {};
+      for (const [name, value] of new FormData(typed)) (values[name] ??= []).push(value);
+      try {
+        sessionStorage.session = session;
+        sessionStorage.setItem(id, JSON.stringify(values));
+      } catch {
+        sessionStorage.clear(); // it is full
+      }
+    });
+  }
+
   const live = document.getElementById("live");
   if (!live) return;
   document.documentElement.classList.add("with-script");
