@@ -207,6 +207,11 @@ class UnitRow:
             raise UnreadableUnit("the row has no code")
         return units
 
+    def without_code(self, level: int) -> list[RowProblemOut]:
+        """Return where the row names a unit below a level, without its code."""
+        names = {each: index for each, index in self.columns.names.items() if each > level and self._text(index)}
+        return [row_problem(self.row.number, "name", self._text(index), index, self.sheet) for index in names.values()]
+
     def _listed_units(self) -> list[Unit]:
         level, code, name, parent, country = (
             self._text(self.columns.listed.get(each)) for each in ("admin_level", "p_code", "name", "parent_p_code", "location")

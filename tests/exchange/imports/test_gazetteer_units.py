@@ -135,6 +135,17 @@ def test_unit_without_a_name_does_not_keep_out_the_others(load: Run, database_ur
 
 
 @sqlite_only
+def test_unit_without_a_code_is_named(load: Run) -> None:
+    """Also one of a row that ends after the name."""
+    rows = [HEADER, ["North", "TL01", "Market", ""], ["North", "TL01", "Port"], ["North", "TL01", "Hill", "TL0102"]]
+    assert load(rows).stdout.splitlines() == [
+        "C2: Market has no code, and was left out.",
+        "C3: Port has no code, and was left out.",
+        "3 rows: places to add: 1 of level 1, 1 of level 2; 0 exist already; 2 left out. Nothing was written.",
+    ]
+
+
+@sqlite_only
 def test_hdx_workbook_is_read_sheet_by_sheet(tmp_path: Path, database_url: str) -> None:
     """Lower levels come first, and have no names of upper ones; one sheet has lines, without codes."""
     book = openpyxl.Workbook()
