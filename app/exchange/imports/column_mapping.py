@@ -23,6 +23,7 @@ from app.exchange.imports.cell_values import TIMES, parse_cell, stated_defaults
 from app.exchange.imports.results import RowProblemOut, row_problem
 from app.exchange.imports.tables import (
     BEYOND_HEADER,
+    CUT,
     LEVELS_OF_TAGS,
     TORN,
     Cell,
@@ -229,10 +230,11 @@ def parse_row(mapping: ColumnMapping, row: Row, sheet: str | None, defaults: Map
     cells, beyond = dict(enumerate(row.cells)), mapping.header.cell_beyond(row)
     # Exports write no commas into numbers, but free texts of digits alone beside them.
     torn = next((at for at in row.torn if not mapping.is_export and _may_be_torn(mapping, row, at)), None)
-    if beyond is not None or torn is not None:
-        parsed.beyond = beyond if beyond is not None else torn
+    if beyond is not None or torn is not None or row.is_cut:
+        parsed.beyond = next((at for at in (beyond, torn) if at is not None), row.width)
         number = "" if torn is None else f"{cells[torn]}{cells[torn + 1]}"
-        parsed.problems.append(FieldProblem(pointer="", detail=BEYOND_HEADER if beyond is not None else TORN.format(number=number)))
+        detail = BEYOND_HEADER if beyond is not None else CUT if torn is None else TORN.format(number=number)
+        parsed.problems.append(FieldProblem(pointer="", detail=detail))
         return parsed
     for index, column in mapping.fields.items():
         cell = cells.get(index)

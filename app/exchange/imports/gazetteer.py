@@ -120,6 +120,8 @@ class Gazetteer:
             result.rows += 1
             try:
                 units = row.units(self.country)
+                for each in row.without_code(units[-1].level):
+                    result.leave_out(f"{each.location}: {each.detail} has no code")
             except UnreadableUnit as error:
                 result.reject([row_problem(row.row.number, "code", str(error), error.index, row.sheet)])
                 continue

@@ -27,6 +27,12 @@ class GazetteerResult(FileResult):
     changes: list[str] = Field(default_factory=list)
     left_out: int = 0
 
+    def leave_out(self, unit: str) -> None:
+        """Count a unit that is left out, and note the first ones, with the reason."""
+        self.left_out += 1
+        if self.left_out <= MAX_NOTES:
+            self.note(f"{unit}, and was left out.")
+
 
 class PlannedUnit(NamedTuple):
     """A unit, with the row that describes it, and as a place; None for a unit without a name."""
@@ -101,11 +107,9 @@ class GazetteerPlan:
         unit, parent = each.unit, self._parent(each.unit, known)
         if each.place is None or unit.parent in self._left_out:
             self._left_out.add(unit.code)
-            self.result.left_out += 1
-            if self.result.left_out <= MAX_NOTES:
-                where = each.row.problem(unit.level, "codes", "").location
-                why = "has no name" if each.place is None else f"is in {unit.parent}, which has no name"
-                self.result.note(f"{where}: {unit.code} {why}, and was left out.")
+            where = each.row.problem(unit.level, "codes", "").location
+            why = "has no name" if each.place is None else f"is in {unit.parent}, which has no name"
+            self.result.leave_out(f"{where}: {unit.code} {why}")
         elif unit.parent and parent is None:
             self._reject(each, "parent", f"{unit.parent} is neither in the file nor known: import the table of that level too")
         elif (other := known[each.place.slug].slug if each.place.slug in known else self._slugs.get(each.place.slug)) is not None:

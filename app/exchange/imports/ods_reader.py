@@ -170,9 +170,9 @@ def _value(cell: Element, styles: _Styles, style: str | None) -> Cell:
     # Comments are elsewhere in the cell.
     text = "\n".join(_text(each) for each in cell if each.tag == f"{_TEXT}p")
     match type_:
-        case "percentage":
+        case "percentage" | "currency":
             return NOT_AS_SHOWN
-        case "float" | "currency":
+        case "float":
             number = float(cell.get(f"{_OFFICE}value", ""))
             # LibreOffice saves the booleans of other programs as formulas.
             if cell.get(f"{_TABLE}formula") in ("of:=TRUE()", "of:=FALSE()"):

@@ -13,6 +13,7 @@ from app.exchange.imports.workbook_archive import TOO_MUCH
 # A lower row, or a narrower column, shows nothing that can be read.
 MIN_SHOWN_POINTS = 3
 MAX_NUMBER_CHARACTERS = 60
+CURRENCY_SIGNS = "".join(each for each in map(chr, range(0x10000)) if unicodedata.category(each) == "Sc")
 _SEPARATED = re.compile(r"(-?)([0-9]+(?:[.,][0-9]+)*)", re.ASCII)
 
 
@@ -70,7 +71,7 @@ def as_shown(value: datetime, *, year: bool, month: bool, day: bool) -> Cell:
 
 def shows_number(text: str, number: float) -> bool:
     """Return whether a text shows a number: alone, with the separators of any country, perhaps with fewer decimals."""
-    spaces = ("Cc", "Cf", "Sc", "Zs")
+    spaces = ("Cc", "Cf", "Zs")
     plain = "".join(
         str(unicodedata.digit(each, each)) for each in text if unicodedata.category(each) not in spaces and each not in "'\u2019\u066c"
     )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 
@@ -41,6 +41,7 @@ class Row:
     """A row with its number as in a spreadsheet, from 1.
 
     Of CSV, `width` counts the cells, empty ones at the end included, and `torn` has the positions of digits that a comma may have torn.
+    `is_cut` tells that it ends in the middle, with the file.
     """
 
     number: int
@@ -48,6 +49,7 @@ class Row:
     hidden: bool = False
     width: int = 0
     torn: Sequence[int] = ()
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def cell_error(cell: Cell) -> str | None:
         return "the cell holds a formula without its result: open the file in a spreadsheet program and save it"
     if cell == NOT_AS_SHOWN:
         return (
-            "the cell shows something else than it holds (a percentage, thousands, a unit, or a date without its year): "
+            "the cell shows something else than it holds (a percentage, thousands, a unit, money, or a date without its year): "
             "write the whole number, or the date as year-month-day"
         )
     if cell == STRUCK:
@@ -144,15 +146,35 @@ class DetectedHeader:
             note(f"{where}hidden columns were read ({', '.join(hidden)}): show them to check them, or remove them.")
         if self.above:
             note(f"{where}the headers are in row {self.number}; what stands above them was not read.")
-        for row in self.rows:
+        short, first_short, before = 0, 0, self.width
+        for row, is_last in _with_last(self.rows):
             if not row.hidden:
-                yield row
+                # Excel writes rows in blocks of 16, those of a block as long as its longest one.
+                is_cut = is_last and row.width < min(before, len(self.headers)) and row.number % 16 != 1
+                if 0 < row.width < len(self.headers) and not is_cut:
+                    short, first_short = short + 1, first_short or row.number
+                yield replace(row, is_cut=True) if is_cut else row
             else:
                 count, first = count + 1, first or row.number
+            before = row.width
+        if short:
+            rows = f"{short} rows are" if short > 1 else "1 row is"
+            note(f"{where}{rows} shorter than the headers, the first is row {first_short}: check that nothing is missing at its end.")
         if count:
             rows = f"{count} rows are hidden or filtered out and were" if count > 1 else "1 row is hidden or filtered out and was"
             note(f"{where}{rows} not read, the first is row {first}: show them to read them.")
 
+
+def _with_last(rows: Iterator[Row]) -> Iterator[tuple[Row, bool]]:
+    """Yield the rows, and whether each is the last one."""
+    if (row := next(rows, None)) is not None:
+        for following in rows:
+            yield row, False
+            row = following
+        yield row, True
+
+
+CUT = "the last row ends before this cell, as a file does that arrived in part: send the whole file, or write its empty cells (,,)"
 
 BEYOND_HEADER = (
     "no header is above this cell, so the columns may have shifted: write numbers without commas (250000), "

@@ -16,7 +16,17 @@ from xlsxwriter.utility import xl_col_to_name
 from app.domain.countries import country_name, country_of
 from app.exchange.imports.cell_values import ascii_digits, parse_number
 from app.exchange.imports.results import RowProblemOut, row_problem
-from app.exchange.imports.tables import BEYOND_HEADER, LEVELS_OF_TAGS, DetectedHeader, Hashtag, Row, UnreadableFile, cell_error, cell_text
+from app.exchange.imports.tables import (
+    BEYOND_HEADER,
+    CUT,
+    LEVELS_OF_TAGS,
+    DetectedHeader,
+    Hashtag,
+    Row,
+    UnreadableFile,
+    cell_error,
+    cell_text,
+)
 
 PCODE, ISO3 = "pcode", "iso3"
 DEFAULT_LANGUAGE = "en"
@@ -191,6 +201,8 @@ class UnitRow:
         """
         if (beyond := self.columns.header.cell_beyond(self.row)) is not None:
             raise UnreadableUnit(BEYOND_HEADER, beyond)
+        if self.row.is_cut:
+            raise UnreadableUnit(CUT, self.row.width)
         own = self._country(country)
         if self.columns.listed:
             return [each if each.code.startswith(f"{ISO3}:") else each._replace(country=own) for each in self._listed_units()]
@@ -206,6 +218,11 @@ class UnitRow:
         if not units:
             raise UnreadableUnit("the row has no code")
         return units
+
+    def without_code(self, level: int) -> list[RowProblemOut]:
+        """Return where the row names a unit below a level, without its code."""
+        names = {each: index for each, index in self.columns.names.items() if each > level and self._text(index)}
+        return [row_problem(self.row.number, "name", self._text(index), index, self.sheet) for index in names.values()]
 
     def _listed_units(self) -> list[Unit]:
         level, code, name, parent, country = (

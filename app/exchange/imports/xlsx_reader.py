@@ -14,7 +14,7 @@ from openpyxl.utils.cell import column_index_from_string, range_boundaries
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
 from openpyxl.utils.escape import unescape
 
-from app.exchange.imports.sheets import MIN_SHOWN_POINTS, MergedCells, RawRow, RawSheet, as_shown
+from app.exchange.imports.sheets import CURRENCY_SIGNS, MIN_SHOWN_POINTS, MergedCells, RawRow, RawSheet, as_shown
 from app.exchange.imports.tables import MAX_COLUMNS, NOT_AS_SHOWN, STRUCK, UNCALCULATED, Cell, UnreadableFile
 from app.exchange.imports.workbook_archive import CHUNK_BYTES, TOO_MANY, WorkbookArchive
 
@@ -28,12 +28,13 @@ MIN_SHOWN_CHARACTERS = 0.5
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]{1,3}[0-9]{1,7}:[A-Z]{1,3}[0-9]{1,7})"')
 _LETTERS = re.compile("[A-Z]{1,3}")
 _LITERALS = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.')
-# Parts of a format that show something beside the number, or in place of it: texts, percent, thousands left out, powers of ten, dashes
-# between digits; `_`, `*` only fill.
+# Parts of a format that show something beside the number, or in place of it: texts, currencies, percent, thousands left out, powers of
+# ten, dashes between digits; `_`, `*` only fill, and `[$-409]` is a language.
 _BESIDE = re.compile(
     r'"[^"]*[\w<>~\u2248\u00b1%\u2030][^"]*"|\\[\w<>~\u2248\u00b1%\u2030]|%|[0#?],+(?![0#?,])|[0#?.][Ee][+-]|[0#?]["\\]*[-/]["\\]*[0#?]|\A;*\Z'
+    rf"|\[\$|[{re.escape(CURRENCY_SIGNS)}]"
 )
-_FILLED = re.compile(r"\[[^\]]*\]|[_*].")
+_FILLED = re.compile(r"\[(?!\$[^\]-])[^\]]*\]|[_*].")
 
 
 class XlsxWorkbook:

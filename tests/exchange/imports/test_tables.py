@@ -73,6 +73,21 @@ async def test_row_numbers_before_the_first_header_are_no_problem(client: httpx.
     assert (result["created"], result["problems"]) == (1, [])
 
 
+async def test_last_row_that_is_cut_off_is_refused_and_other_short_rows_said(client: httpx.AsyncClient, reference: Reference) -> None:
+    header, whole = [*HEADERS, "people_low", "people_high"], [*CELLS, "5", ""]
+    cut = [*CELLS, "251000"]
+    result = await check(client, csv_bytes(header, whole, cut))
+    assert [at for at, _ in problems(result)] == ["G3"]
+    assert "the last row ends before this cell" in result["problems"][0]["detail"]
+    # Excel writes no separators where all cells at the end of 16 rows are empty.
+    result = await check(client, csv_bytes(header, *[whole] * 15, cut))
+    assert (result["problems"], result["notes"]) == (
+        [],
+        ["1 row is shorter than the headers, the first is row 17: check that nothing is missing at its end."],
+    )
+    assert (await check(client, csv_bytes(header, whole)))["notes"] == []
+
+
 async def test_empty_cell_never_takes_a_default(client: httpx.AsyncClient, reference: Reference) -> None:
     content = csv_bytes(PEOPLE, [*CELLS[:2], "", *CELLS[3:], "5"], [*CELLS, "7"])
     result = await check(client, content, source="envoy", sensitivity="amber")

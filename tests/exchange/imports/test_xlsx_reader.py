@@ -107,6 +107,12 @@ def test_date_cell_without_time_is_a_day() -> None:
         ("0.0E+00", 251_234, NOT_AS_SHOWN),
         ("000-000", 251_234, NOT_AS_SHOWN),
         ('000"-"000', 251_234, NOT_AS_SHOWN),
+        *(
+            (shown, 251_000, NOT_AS_SHOWN)
+            for shown in ('"$"#,##0', "[$$-409]#,##0", "$#,##0", "#,##0 [$\u20ac-407]", "[$EUR] 0", "\\\u00a30", '_("$"* #,##0_)')
+        ),
+        # A language, and the room of a sign that is not shown.
+        *((shown, 251_000, 251_000) for shown in ("[$-409]#,##0", "_-* #,##0\\ _\u20ac_-", "[Red]0")),
         ("# ##0;-# ##0", 250_000, 250_000),
         ("[h]:mm", 30.5, NOT_AS_SHOWN),
         ("h:mm", 42_579.25, NOT_AS_SHOWN),
@@ -264,10 +270,10 @@ def test_opendocument_number_counts_only_if_its_cell_shows_it() -> None:
         '<style:style style:name="unit" style:family="table-cell" style:data-style-name="N1"/>'
         '<style:style style:name="struck"><style:text-properties style:text-line-through-style="solid"/></style:style>'
     )
-    percent = PEOPLE.replace('"float"', '"percentage"')
-    cells = [PEOPLE, percent, *(PEOPLE.replace("-cell ", f'-cell table:style-name="{each}" ') for each in ("unit", "struck"))]
+    others = [PEOPLE.replace('"float"', f'"{each}"') for each in ("percentage", "currency")]
+    cells = [PEOPLE, *others, *(PEOPLE.replace("-cell ", f'-cell table:style-name="{each}" ') for each in ("unit", "struck"))]
     table = next(read_tables(io.BytesIO(ods(ods_row(*cells), styles=styles)), Format.XLSX))
-    assert next(table.rows).cells == [5, NOT_AS_SHOWN, NOT_AS_SHOWN, STRUCK]
+    assert next(table.rows).cells == [5, *[NOT_AS_SHOWN] * 3, STRUCK]
 
 
 def typed(type_: str, value: Any, text: str, style: str = "plain") -> str:
@@ -282,9 +288,20 @@ def typed(type_: str, value: Any, text: str, style: str = "plain") -> str:
     [
         *(
             (250_000, text, NOT_AS_SHOWN)
-            for text in ("25", "250", "250k", "ca. 250000", "&lt;250000", "2.5E+05", "250,000 families", "(250000)")
+            for text in (
+                "25",
+                "250",
+                "250k",
+                "ca. 250000",
+                "&lt;250000",
+                "2.5E+05",
+                "250,000 families",
+                "(250000)",
+                "$250,000.00",
+                "250.000 \u20ac",
+            )
         ),
-        *((250_000, text, 250_000) for text in ("250000", "250,000", "250.000", "250\u202f000", "250\u2019000", "2,50,000", "$250,000.00")),
+        *((250_000, text, 250_000) for text in ("250000", "250,000", "250.000", "250\u202f000", "250\u2019000", "2,50,000")),
         (250_000, "\u0662\u0665\u0660\u066c\u0660\u0660\u0660", 250_000),
         *((251, text, NOT_AS_SHOWN) for text in ("251000", "251.000.000", "-251", "9" * 400)),
         *((36.2021, text, 36.2021) for text in ("36.2021", "36,20", "36")),
