@@ -187,7 +187,7 @@ class EntryViews:
     def _encode(self, level: int) -> tuple[bytes, bytes]:
         view = level < self._entry.redacted_below, level < self._entry.pseudonymised_below, max(level, ACTOR_FROM - 1)
         if view not in self._encoded:
-            if (first := self._encoded.get((*view[:2], ACTOR_FROM))) is not None:
+            if level > ACTOR_FROM and (first := self._encoded.get((*view[:2], ACTOR_FROM))) is not None:
                 # From there on readers see the same, but for the hash of the actor, with which the JSON begins.
                 before, after = (f'{{"actor":"{_actor(self._entry, each)}"'.encode() for each in (ACTOR_FROM, level))
                 canonical = after + first[0].removeprefix(before) if first[0].startswith(before) else first[0]
