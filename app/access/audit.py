@@ -28,7 +28,7 @@ from app.access.principal import Actor
 from app.domain.identifiers import uuid7
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS, LEVELS, Label
-from app.storage.database import AT_COMMIT, Database
+from app.storage.database import Database
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -68,15 +68,11 @@ def write_row(request: Request, actor: Actor) -> dict[str, Any]:
     }
 
 
-async def record_writes(session: AsyncSession, writes: Sequence[tuple[Mapping[str, Any], int]], *, last: bool = False) -> None:
-    """Add writes, each as `write_row` returns it with the status of its response, to the audit log, in their own transaction.
-
-    The `last` of a transaction are added together with what ends it.
-    """
+async def record_writes(session: AsyncSession, writes: Sequence[tuple[Mapping[str, Any], int]]) -> None:
+    """Add writes, each as `write_row` returns it with the status of its response, to the audit log, in their own transaction."""
     now = utc_now()
     rows = [{"id": uuid7(), "occurred_at": now, **row, "status_code": status} for row, status in writes]
-    at_commit = session.info.setdefault(AT_COMMIT, []) if last else None
-    await append_rows(await session.connection(), WRITES, rows, await writer_hashing_key(session), at_commit=at_commit)
+    await append_rows(await session.connection(), WRITES, rows, await writer_hashing_key(session))
 
 
 async def record_write(session: AsyncSession, request: Request, actor: Actor, status: int) -> None:

@@ -5,7 +5,7 @@ hashes: with LIFELINE_KEY_HASH_SECRET, who can write to the database alone canno
 """
 
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -52,37 +52,23 @@ async def lock_head(connection: AsyncConnection, chain: str) -> dict[str, Any]:
     return dict((await execute_direct(connection, _LOCK, {"of_chain": chain})).mappings().one())
 
 
-async def write_head(
-    connection: AsyncConnection, head: dict[str, Any], hashing_key: bytes, rows: list[dict[str, Any]], at_commit: list[Any] | None = None
-) -> None:
-    """Store a head that was locked, and new rows; at the commit if a list is given of what is left to do then."""
-    moved = _MOVE, {"of_chain": head["chain"]} | head | {"seal": _head_seal(head, hashing_key)}
-    written: list[Any] = [(insert_into(_table), rows), moved] if rows else [moved]
-    if at_commit is None:
-        await execute_together(connection, written)
-    else:
-        at_commit += written
+async def write_head(connection: AsyncConnection, head: dict[str, Any], hashing_key: bytes, inserts: Sequence[Any] = ()) -> None:
+    """Store a head that was locked, after `inserts` that are left to do."""
+    moved = {"of_chain": head["chain"]} | head | {"seal": _head_seal(head, hashing_key)}
+    await execute_together(connection, [*inserts, (_MOVE, moved)])
 
 
 async def append_rows(
-    connection: AsyncConnection,
-    chain: str,
-    rows: list[dict[str, Any]],
-    hashing_key: bytes,
-    head: dict[str, Any] | None = None,
-    at_commit: list[Any] | None = None,
+    connection: AsyncConnection, chain: str, rows: list[dict[str, Any]], hashing_key: bytes, head: dict[str, Any] | None = None
 ) -> None:
-    """Insert rows, all with the same columns, at the end of a chain, whose head may be locked already.
-
-    With the list `at_commit`, this is added to it and must be the last that the transaction appends.
-    """
+    """Insert rows, all with the same columns, at the end of a chain, whose head may be locked already."""
     head = head or await lock_head(connection, chain)
     for row in rows:
         head["position"] += 1
         row["position"] = head["position"]
         head["hash"] = row["hash"] = _row_hash(head["hash"], row, hashing_key)
         row["seal"] = count_seal(row, hashing_key)
-    await write_head(connection, head, hashing_key, rows, at_commit)
+    await write_head(connection, head, hashing_key, [(insert_into(_table), rows)])
 
 
 async def fetch_chain(database: Database, chain: str, after: int) -> list[Mapping[str, Any]]:

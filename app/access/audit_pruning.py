@@ -90,7 +90,7 @@ async def _find_anchor(database: Database, chain: str, before: datetime) -> tupl
 
 async def _move_anchor(connection: AsyncConnection, chain: str, anchor: tuple[int, bytes], hashing_key: bytes) -> None:
     head = await lock_head(connection, chain) | dict(zip(("anchor", "anchor_hash"), anchor, strict=True))
-    await write_head(connection, head, hashing_key, [])
+    await write_head(connection, head, hashing_key)
 
 
 async def _allow_delete(connection: AsyncConnection, allow: bool) -> None:

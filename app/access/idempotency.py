@@ -171,7 +171,7 @@ async def _attempt(
                 results |= zip(new, await write(session, [sent[at] for at in new]), strict=True)
             written = [(sent[at], result) for at in new if isinstance(result := results[at], WriteResult)]
             if written:
-                await record_writes(session, [(each.audit_row, result.status) for each, result in written], last=True)
+                await record_writes(session, [(each.audit_row, result.status) for each, result in written])
                 await _store(session, written)
             elif not replayed:
                 raise _NothingWritten

@@ -110,13 +110,13 @@ async def new_steps(
     `stored` has the projection rows before the changes, and `made` those after, in which it is noted.
     """
     moved = await _moved(connection, changes, inputs)
-    sources = {each for move in moved.values() for each in move.sources}
+    sources = {each for indicator, move in moved.items() if move.may_follow(stored[indicator]) for each in move.sources}
     grades = {row[0]: row[1] for row in await execute_direct(connection, _LAST_GRADES, {"ids": in_values(sources)})} if sources else {}
     steps: list[dict[str, Any]] = []
     for indicator, move in moved.items():
         old = stored[indicator]
         kept_until, newest = (old[0]["kept_until"], old[0]["newest_step"]) if old else (None, None)
-        later = [each for each in (newest, *(grades[source] for source in move.sources)) if each is not None and each > move.since]
+        later = [each for each in (newest, *(grades.get(source) for source in move.sources)) if each is not None and each > move.since]
         replaced = newest == move.since
         level = 0 if replaced else move.from_level
         new = made[indicator] if move.adds and kept_until is None and not later else []
@@ -143,6 +143,10 @@ class _Move:
     from_level: int
     adds: bool
     sources: set[UUID]
+
+    def may_follow(self, old: Sequence[Row]) -> bool:
+        """Return whether one step is enough as far as the projection rows before the changes tell."""
+        return self.adds and not (old and (old[0]["kept_until"] or (old[0]["newest_step"] or self.since) > self.since))
 
 
 _LAST_GRADES = (

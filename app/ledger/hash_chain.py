@@ -152,13 +152,17 @@ def _redacted_view(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _actor(entry: LedgerEntry, level: int) -> str:
+    return hmac.digest(entry.actor_hash, LABELS[level].value.encode(), "sha256").hex()
+
+
 def view_for_clearance(entry: LedgerEntry, body: dict[str, Any], level: int, aliases: Mapping[str, str]) -> dict[str, Any]:
     """Return the body of an entry as a clearance sees it, which is also what the chain of that clearance hashes.
 
     `aliases` maps the slugs of the protected sources that the entry names to their alias slugs.
     """
     if level >= ACTOR_FROM:
-        body = {**body, "actor": hmac.digest(entry.actor_hash, LABELS[level].value.encode(), "sha256").hex()}
+        body = {**body, "actor": _actor(entry, level)}
     view = _redacted_view(body) if level < entry.redacted_below else body
     return pseudonymise(view, aliases) if level < entry.pseudonymised_below else view
 
@@ -183,6 +187,11 @@ class EntryViews:
     def _encode(self, level: int) -> tuple[bytes, bytes]:
         view = level < self._entry.redacted_below, level < self._entry.pseudonymised_below, max(level, ACTOR_FROM - 1)
         if view not in self._encoded:
-            canonical = canonical_json(view_for_clearance(self._entry, self._body, level, self._aliases))
+            if level > ACTOR_FROM and (first := self._encoded.get((*view[:2], ACTOR_FROM))) is not None:
+                # From there on readers see the same, but for the hash of the actor, with which the JSON begins.
+                before, after = (f'{{"actor":"{_actor(self._entry, each)}"'.encode() for each in (ACTOR_FROM, level))
+                canonical = after + first[0].removeprefix(before) if first[0].startswith(before) else first[0]
+            else:
+                canonical = canonical_json(view_for_clearance(self._entry, self._body, level, self._aliases))
             self._encoded[view] = canonical, leaf_hash(canonical)
         return self._encoded[view]

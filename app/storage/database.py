@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 from app.settings import Settings
 from app.storage import sqlite_driver
 from app.storage.commit_notifier import CHANNEL, HEAD_COLUMNS, CommitNotifier, PostgresCommitNotifier, SqliteCommitNotifier
-from app.storage.direct import execute_direct, execute_together
+from app.storage.direct import execute_direct
 from app.storage.pool_health import PoolHealth
 from app.storage.public_changes import begin_counting, count_public_changes, watch_public_changes
 from app.storage.replica import Replica
@@ -25,12 +25,10 @@ from app.storage.sqlite_file import SqliteFile, audit_database_url, sqlite_path
 
 # Under which a session of PostgreSQL keeps the ledger's head as it was when the session locked it, for the first to read it.
 LOCKED_HEAD = "locked_head"
-# Under which a session keeps statements, with their parameters, that only have to be executed before the commit.
-AT_COMMIT = "at_commit"
 # Notifies every process of the head at the commit, and returns the same to this one.
 NOTIFY = text(
-    f"SELECT payload, pg_notify(:channel, payload) FROM (SELECT concat_ws(',', {', '.join(HEAD_COLUMNS)}) AS payload "  # noqa: S608 - constants
-    "FROM ledger_head) AS head"
+    f"WITH head AS (SELECT concat_ws(',', {', '.join(HEAD_COLUMNS)}) AS payload FROM ledger_head) "  # noqa: S608 - constants
+    "SELECT payload, pg_notify(:channel, payload) FROM head"
 ).columns(column("payload"), column("pg_notify"))
 # Seconds to wait at shutdown for checked-out connections.
 DRAIN_SECONDS = 2.0
@@ -165,11 +163,8 @@ class Database(AbstractAsyncContextManager["Database"]):
             yield session
             await session.flush()
             await count_public_changes(connection)
-            at_commit = session.info.get(AT_COMMIT, [])
             if self.dialect == "postgresql":
-                payload = (await execute_together(connection, [*at_commit, (NOTIFY, {"channel": CHANNEL})])).one().payload
-            elif at_commit:
-                await execute_together(connection, at_commit)
+                payload = (await execute_direct(connection, NOTIFY, {"channel": CHANNEL})).one().payload
         self.commit_notifier.notify(payload)
 
     @asynccontextmanager
