@@ -34,6 +34,7 @@ WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialise
 AmendmentType = TypeAliasType("AmendmentType", Literal["correction", "retraction", "reinstatement"])
 OutcomeStatus = TypeAliasType("OutcomeStatus", Literal[201, 200, 422])
 Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Reason, in words."), AfterValidator(not_blank)]
+FreeText = Annotated[str, Field(min_length=1), AfterValidator(free_text)]
 WebUrl = Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s]+$")]
 PlaceName = Annotated[str, Field(min_length=1, max_length=100, description="Slug of the place, or `scheme:code`.")]
 
@@ -61,18 +62,14 @@ class Provenance(BaseModel):
     )
     published_at: DateOrTime | None = Field(default=None, description="When the statement was published; null if unknown.")
     url: WebUrl | None = Field(default=None, description="Where it was published; null if unknown.")
-    title: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(free_text)] | None = Field(
-        default=None, description="Title of the publication."
-    )
+    title: Annotated[FreeText, Field(max_length=500)] | None = Field(default=None, description="Title of the publication.")
     quote: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(stated_text)] | None = Field(
         default=None, description="The statement word for word."
     )
     language: Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] | None = Field(
         default=None, description="Language of the quote (BCP 47)."
     )
-    licence: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(free_text)] | None = Field(
-        default=None, description="Licence of the publication."
-    )
+    licence: Annotated[FreeText, Field(max_length=200)] | None = Field(default=None, description="Licence of the publication.")
 
     @field_validator("directness")
     @classmethod
