@@ -111,6 +111,8 @@ def supplies(template: Template, speaker: Speaker, text: str) -> Iterator[Statem
     value |= {name: text[slice(*spans[name])] for name in ("relative_text", "conditional_on") if name in spans}
     for supply in template.of(match, "U"):
         (name,) = supply.value
+        if name == "part":
+            raise NotClear("it names a part of a supply, such as bread: enter it by hand")
         yield {"supply": name} | value, {"supply": (supply.start, supply.end)} | spans, template.span(match)
 
 

@@ -231,6 +231,22 @@ def test_end_is_told_in_the_same_paragraph_or_one_of_the_next_two_sentences() ->
     assert read(f"{said}It is hot. It rains. They were freed in Taiz.").proposals
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Bread in Madaya has run out.", "it names a part of a supply, such as bread: enter it by hand"),
+        ("Food in Madaya will run out by the end of next week.", "the day or the duration is not certain"),
+        (
+            "40,000 people have been trapped in Madaya since April.",
+            "the sentence names a place, a source, a route or a day beside the figure, and not plainly why",
+        ),
+    ],
+)
+def test_reason_is_the_one_that_holds(text: str, reason: str) -> None:
+    reading = read(text)
+    assert (reading.proposals, [each.reason for each in reading.unclear]) == ([], [reason])
+
+
 def test_name_of_two_places_is_not_chosen_between() -> None:
     names = NameIndex([("one", "Salah"), ("two", "Salah")], SOURCES.items(), ROUTES.items(), {})
     reading = read_article("40,000 people are trapped in Salah.", names, PUBLISHER, date(2016, 7, 31))
