@@ -175,7 +175,7 @@ def _since(when: Mention, speaker: Speaker) -> dict[str, str]:
     meant = speaker.days(when.value, future=False)
     if meant is None or ("weekday" in when.value and meant[0] == speaker.day):
         raise NotClear("the day since when is not certain")
-    if not speaker.day_known and when.value.keys() & {"weekday", "near"}:
+    if not speaker.day_known and when.value.keys() & {"weekday", "last_weekday", "near"}:
         raise NotClear(UNKNOWN_DAY)
     first, last = (each.isoformat() for each in meant)
     if first == last:
