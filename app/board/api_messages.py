@@ -121,6 +121,7 @@ _MESSAGES = (
     _("it speaks of a time that is over"),
     _("a range with a limit may be read in two ways"),
     _("it is not said plainly which supply lasts how long: enter it by hand"),
+    _("it names a part of a supply, such as bread: enter it by hand"),
     _("it may be so, or will be"),
     _("the day or the duration is not certain"),
     _("the text does not say on which day this was stated, from which the time counts"),

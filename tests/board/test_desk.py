@@ -63,6 +63,8 @@ def seen_in(page: str) -> str:
         ("mid-August", "20 Aug 2016"),
         ("by 15 August", "15 Aug 2016"),
         ("Sunday", "31 Jul 2016"),
+        ("August 2016", "31 Aug 2016"),
+        ("July", "28 Jul 2016"),
         ("2016-08-11 to 2016-08-18", "18 Aug 2016"),
         ("hours, if not days", "hours"),
     ],
@@ -72,6 +74,12 @@ async def test_times_as_people_write_them_are_shown_resolved(desk: httpx.AsyncCl
     assert answer.status_code == 200
     assert shown in answer.text.partition('id="preview"')[2].partition('id="fields"')[0]
     assert (await desk.get("/v1/reports")).json()["items"] == []
+
+
+async def test_weekday_on_which_it_was_said_is_not_chosen_between_two(desk: httpx.AsyncClient) -> None:
+    answer = await send(desk, "/desk/statements/supply_runout", FOOD | {"value.runs_out": "Thursday", "do": "preview"})
+    assert answer.status_code == 422
+    assert "Write when" in answer.text
 
 
 async def test_signing_in_leads_to_the_page_of_the_desk_that_asked_for_it(anonymous: httpx.AsyncClient, make_key: MakeKey) -> None:

@@ -10,7 +10,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from app.domain.words.mentions import number, read_time
+from app.domain.words.mentions import number
+from app.domain.words.typed import read_time
 from app.http.localization import CATALOGUES, LANGUAGES, choose_language, localization_for
 
 ROOT = Path(__file__).parent.parent.parent
@@ -125,6 +126,16 @@ def test_quotation_keeps_its_own_direction(language: str, words: str, quoted: st
         ("ar", "15 آب", {"first": "2016-08-15", "last": "2016-08-15"}),
         # Ten days ago, or within ten days.
         ("ar", "قبل 10 أيام", None),
+        # Within a month is no number of days.
+        ("ar", "خلال شهر", None),
+        ("ar", "خلال أسبوع", {"in_days_max": "7"}),
+        ("ar", "بين 12 و15 أغسطس", {"first": "2016-08-12", "last": "2016-08-15"}),
+        ("fr", "entre le 12 et le 15 août", {"first": "2016-08-12", "last": "2016-08-15"}),
+        ("fr", "au plus tard le 12 août", {"first": "None", "last": "2016-08-12"}),
+        ("es", "entre el 12 y el 15 de agosto", {"first": "2016-08-12", "last": "2016-08-15"}),
+        ("en", "the end of August", {"first": "2016-08-21", "last": "2016-08-31"}),
+        # The rest of a month that has begun.
+        ("en", "July 2016", {"first": "2016-07-29", "last": "2016-07-31"}),
         ("fr", "depuis deux semaines", None),
         ("en", "before 10 days", None),
     ],
@@ -138,6 +149,13 @@ def test_times_are_typed_in_the_language_of_the_page(language: str, typed: str, 
     ("language", "typed", "day"),
     [
         ("fr", "hier", "2016-07-28"),
+        ("en", "Thursday 28 July 2016", "2016-07-28"),
+        ("en", "two days ago", "2016-07-27"),
+        ("fr", "mercredi 27 juillet", "2016-07-27"),
+        ("fr", "avant-hier", "2016-07-27"),
+        ("es", "hace dos días", "2016-07-27"),
+        ("es", "miércoles 27 de julio", "2016-07-27"),
+        ("ar", "الأربعاء 27 يوليو", "2016-07-27"),
         ("fr", "1er juillet 2016", "2016-07-01"),
         ("fr", "15 sept. 2015", "2015-09-15"),
         ("es", "el 28 de julio", "2016-07-28"),

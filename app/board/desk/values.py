@@ -11,7 +11,8 @@ from app.board.desk.fields import NONE_OF_THESE, FormField
 from app.board.desk.lookup import Names, split_list
 from app.domain.kinds.showing import gettext_noop
 from app.domain.times import DATE_LENGTH, normalise, utc_now
-from app.domain.words.mentions import number, read_time
+from app.domain.words.mentions import number
+from app.domain.words.typed import read_time
 from app.http.localization import Localization
 
 # Days of what has been said or seen already.
@@ -137,7 +138,10 @@ def _days(each: FormField, text: str, typed: str, anchor: date) -> dict[str, Any
         inner = bracketed[1].strip()
         said = _days(each, inner, inner, anchor) if inner else {}
         return said | {f"{prefix}{of['words']}": bracketed[2].strip()}
-    read = read_time(text, anchor, future=ahead) or read_time(text, anchor, future=not ahead)
+    if (read := read_time(text, anchor, future=ahead)) is None:
+        read = read_time(text, anchor, future=not ahead)
+        # "Friday", said on a Friday, may be that day or a week later.
+        read = None if ahead and read is not None and read.get("last") == anchor else read
     if read is None:
         raise ValueError(UNCLEAR_TIME if ahead else UNCLEAR_DAY)
     first, last = read.pop("first", None), read.pop("last", None)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import date, timedelta
 from math import prod
 from typing import Any
@@ -21,11 +20,11 @@ _ENDS_IN_UNITS = re.compile(rf"(?:(?!{_UNIT.pattern}).)+(?:[ -]?{_UNIT.pattern})
 _QUALIFIERS = ("about", "nearly", "more_than", "at_least", "up_to", "below", "exact")
 _AFTER = {"more": "at_least", "so": "about", "fewer": "up_to", "less": "up_to"}
 # Soonest first.
-_IMMINENCE = ("hours", "days", "weeks", "months")
+IMMINENCE = ("hours", "days", "weeks", "months")
 _DAYS = {"day": 1, "week": 7, "fortnight": 14}
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-(_MENTION,), (_DURATION,), (_IF_NOT,) = (compiled("mentions", name) for name in ("any", "duration", "if_not"))
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+(MENTION,), (_DURATION,), (_IF_NOT,) = (compiled("mentions", name) for name in ("any", "duration", "if_not"))
 # Letters of a template in place of other ones.
 _PLAIN = {"\u2019": "'", "\u2018": "'", "\u201c": "", "\u201d": "", '"': "", "\u2013": "-", "\u2014": "-"}
 # How far from the day of the statement a day without a year may lie.
@@ -40,9 +39,9 @@ class Template:
     def __init__(self, text: str, start: int, end: int, names: Iterable[Mention]) -> None:
         self.mentions = {each.start: each for each in names}
         taken = list(self.mentions.values())
-        for match in _MENTION.finditer(text, start, end):
+        for match in MENTION.finditer(text, start, end):
             if all(match.start() >= each.end or match.end() <= each.start for each in taken):
-                self.mentions[match.start()] = _mention(match)
+                self.mentions[match.start()] = mention_of(match)
         self._letters: list[tuple[str, int, int]] = []
         at = start
         while at < end:
@@ -87,7 +86,7 @@ class Template:
         return [self.mentions[start] for letter, start, _ in self._letters if letter in types and start in self.mentions]
 
 
-def _mention(match: "re.Match[str]") -> Mention:
+def mention_of(match: "re.Match[str]") -> Mention:
     type_ = next(each for each in ("vague_day", "D", "T", "V", "N") if match[each] is not None)
     value: Any = None
     if type_ == "N":
@@ -157,13 +156,14 @@ def number(text: str) -> int | None:
 def duration(words: str) -> dict[str, Any] | None:
     """Return the fields of a supply that runs out after a duration; None for one that is no certain number of days."""
     if (pair := _IF_NOT.fullmatch(words)) is not None:
-        soonest_first = all(each in _IMMINENCE for each in pair.groups()) and _IMMINENCE.index(pair[1]) < _IMMINENCE.index(pair[2])
+        soonest_first = all(each in IMMINENCE for each in pair.groups()) and IMMINENCE.index(pair[1]) < IMMINENCE.index(pair[2])
         return {"imminence": pair[1]} if soonest_first else None
     match = _DURATION.fullmatch(words)
     assert match is not None
-    if match["few"] or (not match["amount"] and (match["within"] or match["coming"])):
-        return {"imminence": match["unit"]} if match["unit"] in _IMMINENCE else None
-    is_one = match["amount"] in ("a", "an") or (not match["amount"] and match["next"])
+    is_plural = match["unit"].endswith("s")
+    if match["few"] or (not match["amount"] and is_plural and (match["within"] or match["coming"])):
+        return {"imminence": match["unit"]} if match["unit"] in IMMINENCE else None
+    is_one = match["amount"] in ("a", "an") or (not match["amount"] and (match["next"] or (match["within"] and not is_plural)))
     ends = (1, 1) if is_one else _numbers(match["amount"] or "")
     unit = match["unit"].rstrip("s")
     if ends is None or unit not in ("hour", *_DAYS):
@@ -184,9 +184,13 @@ def days(value: dict[str, str] | None, anchor: date, *, future: bool) -> tuple[d
         if value is None:
             return None
         if "weekday" in value:
-            ago = (anchor.weekday() - _WEEKDAYS.index(value["weekday"])) % 7
+            ago = (anchor.weekday() - WEEKDAYS.index(value["weekday"])) % 7
             day = anchor + timedelta(days=7 - ago if future else -ago)
             return None if future and ago == 0 else (day, day)
+        if "last_weekday" in value:
+            # Said after that weekday, some mean this week's and some the week's before.
+            ahead = WEEKDAYS.index(value["last_weekday"].split()[1]) - anchor.weekday()
+            return None if future or ahead <= 0 else ((day := anchor + timedelta(days=ahead - 7)), day)
         if "iso" in value or "near" in value:
             day = date.fromisoformat(value["iso"]) if "iso" in value else anchor - timedelta(days=value["near"].lower() == "yesterday")
             return (day, day) if (day >= anchor if future else day <= anchor) else None
@@ -196,7 +200,7 @@ def days(value: dict[str, str] | None, anchor: date, *, future: bool) -> tuple[d
 
 
 def _month_days(value: dict[str, str], anchor: date, *, future: bool) -> tuple[date, date] | None:
-    month = _MONTHS.index(value.get("month") or value["month_first"]) + 1
+    month = MONTHS.index(value.get("month") or value["month_first"]) + 1
     year, number_ = value.get("year") or value.get("year_last"), value.get("day") or value.get("day_last")
     for each in [int(year[-4:])] if year else [anchor.year, anchor.year + (1 if future else -1)]:
         first, last = date(each, month, 1), date(each + month // 12, month % 12 + 1, 1) - timedelta(days=1)
@@ -216,71 +220,3 @@ def last_day(side: str, first: date, last: date) -> date | None:
     if side != "before":
         return last
     return first - timedelta(days=1) if first == last or (last - first).days >= SHORTEST_MONTH - 1 else None
-
-
-_PROPER = {each[:length].lower(): each for each in (*_MONTHS, *_WEEKDAYS) for length in (3, len(each))}
-_PROPER |= {"sept": "September", "tues": "Tuesday", "thur": "Thursday", "thurs": "Thursday"}
-# Without a number before it, "mar" is Tuesday in French and Spanish.
-_WRITTEN = re.compile(rf"\b(?P<name>(?!mar\b)(?:{'|'.join(_PROPER)})|(?<=[0-9][ -])mar)\b\.?", re.IGNORECASE)
-# 28-November-2016, 28th of November
-_JOINED = re.compile(r"(?<=[0-9])-(?=[A-Z][a-z])|(?<=[a-z])-(?=[0-9]{4}$)|(?:(?<=[0-9])|(?<=st|nd|rd|th)) of (?=[A-Z][a-z])")
-# 28.11.2026, and 28/11/2026 where the month cannot come first.
-_NUMBERS = re.compile(r"(?P<day>[0-9]{1,2})(?P<sign>[./])(?P<month>[0-9]{1,2})(?P=sign)(?P<year>[0-9]{4})")
-_LAST_WEEKDAY = re.compile(rf"last ({'|'.join(_WEEKDAYS)})", re.IGNORECASE)
-_TYPED = re.compile(r"(?:(?P<open>by|before|until|after|from|since|within)|in|on|for) ", re.IGNORECASE)
-# 1-3 August, and two weeks to three weeks
-_DAY_DASH = re.compile(r"(?<![0-9.-])([0-9]{1,2}) ?[-\u2013] ?(?=[0-9]{1,2}\b(?![.-]))")
-_UNIT_TWICE = re.compile(r" (hour|day|week|month)s?( to | or | ?[-\u2013] ?)(?=\S+ \1)")
-
-
-def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None:
-    """Return the times that typed words mean, counted from a day; None if that is not certain.
-
-    They are `first` and `last` day, either None for an open end, or the fields that `duration` returns. In the future, durations are read.
-    """
-    text = _JOINED.sub(" ", _WRITTEN.sub(lambda match: _PROPER[match["name"].lower()], " ".join(text.split())))
-    text = _UNIT_TWICE.sub(r"\2", _DAY_DASH.sub(r"\1 to ", text))
-    ends = re.split(r" (?:to|until|and|-|\u2013) ", re.sub("^(?:from|between) ", "", text, flags=re.IGNORECASE))
-    if len(ends) == 2 and re.fullmatch("[0-9]{1,2}(?:st|nd|rd|th)?", ends[0]):
-        # The month, and the year, stand with the last day alone.
-        ends[0] += ends[1].lstrip("0123456789")
-    elif len(ends) == 2 and re.fullmatch("[0-9]{1,2}", ends[1]) and ends[0][-1:].isdigit():
-        ends[1] = ends[0].rstrip("0123456789") + ends[1]
-    if len(ends) == 2 and (pair := [_days_of(each, anchor, future=future) for each in ends]) and all(pair):
-        (first, _), (_, last) = (each or (anchor, anchor) for each in pair)
-        return {"first": first, "last": last} if first <= last else None
-    opening = _TYPED.match(text)
-    bare = text[opening.end() :] if opening else text
-    if (meant := _days_of(bare, anchor, future=future)) is not None:
-        side = (opening["open"] or "").lower() if opening else ""
-        if side in ("by", "before") or (side in ("until", "within") and future):
-            end = last_day(side, *meant)
-            return {"first": None, "last": end} if end is not None and (end >= anchor or not future) else None
-        return {"first": meant[0], "last": None if side == "after" else meant[1]}
-    if future:
-        if bare.lower() in _IMMINENCE:
-            return {"imminence": bare.lower()}
-        # "Before ten days" may be ten days ago.
-        for each in (text, bare) if not opening or opening["open"] in (None, "after", "within") else ():
-            match = _MENTION.fullmatch(each)
-            if match is not None and match["T"]:
-                return duration(each.lower())
-    return None
-
-
-def _days_of(text: str, anchor: date, *, future: bool) -> tuple[date, date] | None:
-    near = ("today", "tomorrow") if future else ("today", "yesterday")
-    if text.lower() in near:
-        return (day := anchor + timedelta(days=near.index(text.lower()) * (1 if future else -1))), day
-    with suppress(ValueError):
-        return (day := date.fromisoformat(text)), day
-    numbers = _NUMBERS.fullmatch(text)
-    if numbers and (numbers["sign"] == "." or int(numbers["day"]) > 12):
-        with suppress(ValueError):
-            return (day := date(int(numbers["year"]), int(numbers["month"]), int(numbers["day"]))), day
-    if not future and (last := _LAST_WEEKDAY.fullmatch(text)):
-        # Said after that weekday, some mean this week's and some the week's before.
-        ahead = _WEEKDAYS.index(last[1].capitalize()) - anchor.weekday()
-        return ((day := anchor + timedelta(days=ahead - 7)), day) if ahead > 0 else None
-    match = _MENTION.fullmatch(text)
-    return days(_mention(match).value, anchor, future=future) if match is not None and match["D"] else None

@@ -209,8 +209,11 @@ class _Sentence:
             present = match.groupdict().get("present")
             day, day_span = self.speaker.day, template.span(match)
             if match["day"]:
-                (mention,) = template.of(match, "day")
+                *weekdays, mention = template.of(match, "day")
                 first, last = self.speaker.days(mention.value, future=False) or (None, None)
+                # "On Friday, 29 July" is certain if that is a Friday.
+                if first is not None and any(each.value != {"weekday": f"{first:%A}"} for each in weekdays):
+                    first = None
                 if first is None or first != last:
                     raise NotClear("the day of the statement is not certain")
                 day, day_span = first, (mention.start, mention.end)

@@ -111,6 +111,8 @@ def supplies(template: Template, speaker: Speaker, text: str) -> Iterator[Statem
     value |= {name: text[slice(*spans[name])] for name in ("relative_text", "conditional_on") if name in spans}
     for supply in template.of(match, "U"):
         (name,) = supply.value
+        if name == "part":
+            raise NotClear("it names a part of a supply, such as bread: enter it by hand")
         yield {"supply": name} | value, {"supply": (supply.start, supply.end)} | spans, template.span(match)
 
 
@@ -173,7 +175,7 @@ def _since(when: Mention, speaker: Speaker) -> dict[str, str]:
     meant = speaker.days(when.value, future=False)
     if meant is None or ("weekday" in when.value and meant[0] == speaker.day):
         raise NotClear("the day since when is not certain")
-    if not speaker.day_known and when.value.keys() & {"weekday", "near"}:
+    if not speaker.day_known and when.value.keys() & {"weekday", "last_weekday", "near"}:
         raise NotClear(UNKNOWN_DAY)
     first, last = (each.isoformat() for each in meant)
     if first == last:

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from app.domain.words import NameIndex, Reading, read_article
-from app.domain.words.mentions import read_time
+from app.domain.words.typed import read_time
 from app.http.localization import localization_for
 from tests.domain.words.sentences import PARENTS, PLACES, PUBLISHED_ON, PUBLISHER, ROUTES, SOURCES, load
 
@@ -128,6 +128,14 @@ def test_weekday_of_a_statement_is_the_last_one_by_publication(published_on: str
     assert (each.value["in_days_min"], each.value["in_days_max"]) == (3, 3)
 
 
+@pytest.mark.parametrize(("published_on", "stated_on"), [("2016-08-01", "2016-07-29"), ("2016-07-30", None), ("2016-07-29", None)])
+def test_last_weekday_is_read_before_that_weekday_has_come_again(published_on: str, stated_on: str | None) -> None:
+    proposals = read("The UN said last Friday that 40,000 people are trapped in Madaya.", published_on).proposals
+    assert [each.stated_on.isoformat() for each in proposals] == ([stated_on] if stated_on else [])
+    typed = read_time("last Friday", date.fromisoformat(published_on), future=False)
+    assert (typed and typed["first"].isoformat()) == stated_on
+
+
 @pytest.mark.parametrize("published_on", ["2016-07-31", "2017-01-15"])
 def test_day_without_a_year_is_in_the_past_of_its_statement(published_on: str) -> None:
     (each,) = read("Castello Road into eastern Aleppo has been closed since 7 July.", published_on).proposals
@@ -213,7 +221,21 @@ def test_days_ago_in_french_are_not_days_ahead() -> None:
     assert read_time(localization_for("fr").to_english("avant dix jours"), date(2016, 8, 10), future=True) is None
 
 
-@pytest.mark.parametrize("typed", ["11/12/2016", "28 Nov 16", "last Tuesday", "31 Nov", "28", "Nov 28 29", "Sun Nov", "mar. 8"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "11/12/2016",
+        "28 Nov 16",
+        "last Tuesday",
+        "31 Nov",
+        "28",
+        "Nov 28 29",
+        "Sun Nov",
+        "mar. 8",
+        "Tuesday 28 November",
+        "about two days ago",
+    ],
+)
 def test_day_that_may_be_another_is_not_read(typed: str) -> None:
     assert read_time(typed, date(2016, 11, 30), future=False) is None
 
@@ -229,6 +251,22 @@ def test_end_is_told_in_the_same_paragraph_or_one_of_the_next_two_sentences() ->
     assert not read(f"{said}They were freed.").proposals
     assert not read(f"{said}It is hot. They were freed.").proposals
     assert read(f"{said}It is hot. It rains. They were freed in Taiz.").proposals
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Bread in Madaya has run out.", "it names a part of a supply, such as bread: enter it by hand"),
+        ("Food in Madaya will run out by the end of next week.", "the day or the duration is not certain"),
+        (
+            "40,000 people have been trapped in Madaya since April.",
+            "the sentence names a place, a source, a route or a day beside the figure, and not plainly why",
+        ),
+    ],
+)
+def test_reason_is_the_one_that_holds(text: str, reason: str) -> None:
+    reading = read(text)
+    assert (reading.proposals, [each.reason for each in reading.unclear]) == ([], [reason])
 
 
 def test_name_of_two_places_is_not_chosen_between() -> None:
