@@ -59,8 +59,9 @@ def _undated_text(value: Document, plot: DatePlot, kind: str, locale: Localizati
 def credited_figures(indicator: Document, locale: Localization) -> dict[str, str]:
     """Return the figures and days of an assessed value that situations show, by the report that each comes from (`assessment.basis`)."""
     found: dict[str, list[str]] = {}
-    shown = KINDS[indicator["kind"]].summary_fields
-    for path, report in indicator["assessment"]["basis"].items():
+    shown, plot, basis = KINDS[indicator["kind"]].summary_fields, KINDS[indicator["kind"]].plot, indicator["assessment"]["basis"]
+    parts = {path: path.split(".")[1] for path in basis if isinstance(plot, StatePlot) and path.endswith(f".{plot.state}")}
+    for path, report in basis.items():
         if shown and path.partition(".")[0] not in shown:
             continue
         figure: Any = indicator["value"]
@@ -84,6 +85,9 @@ def _state_text(value: Document, plot: StatePlot, kind: str, locale: Localizatio
         )
     if (state := value.get(plot.state)) is None:
         return label_for(plot.missing, locale, kind)
+        if path in parts and len({basis[each] for each in parts}) > 1:
+            part, state = (label_for(each, locale, indicator["kind"]) for each in (parts[path], figure))
+            found.setdefault(report, []).append(pair_text(part, state, locale))
     text, qualifier = label_for(state, locale, kind), value.get(plot.qualifier)
     some, known = (value.get(name) for name in plot.counts or ("", ""))
     if some or (some is not None and known):
@@ -95,6 +99,8 @@ def _state_text(value: Document, plot: StatePlot, kind: str, locale: Localizatio
     if qualifier is None or qualifier == KINDS[kind].value_model.model_fields[plot.qualifier].default:
         return text
     return f"{text} ({label_for(qualifier, locale, kind)})"
+    if value.get(plot.part) in plot.parts:
+        return pair_text(label_for(value[plot.part], locale, kind), _state_text({**value, plot.part: None}, plot, kind, locale), locale)
 
 
 def field_text(value: Any, kind: str, locale: Localization) -> str:

@@ -36,7 +36,9 @@ class _Item(BaseModel):
     agreement: Agreement = Field(description="How the sources agree.")
     stated_at: Timestamp = Field(description="When the preferred report was stated.")
     stale: bool = Field(description="Whether the preferred report is older, at `as_of`, than its horizon.")
-    source: str = Field(description="Slug of the preferred report's source.")
+    source: str = Field(
+        description="Slug of the preferred report's source; `assessment.basis` of the indicator names the reports of each direction."
+    )
     judgement: StandingJudgement | None = Field(description="The judgement beside these figures; null for none.")
     links: dict[str, str] = Field(description="Link to the indicator.")
 

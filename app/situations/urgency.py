@@ -1,7 +1,7 @@
 """The method `urgency/1`: the level of urgency of a place, from the documents of its indicators (docs/method.md). Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Literal
@@ -35,12 +35,14 @@ class Urgency:
 
     `set_aside` are the reasons that the assessments give, and judgements in their place do not.
     `silent_days` are the days since the newest sound report, or since the newest of all where none is sound; None without any.
+    `behind` has the report that each reason of an assessment rests on, by reason and indicator.
     `soonest` is the first due date of a warning, `people` the most people held by one figure, 0 if not known.
     """
 
     level: Level | None = None
     because: Sequence[dict[str, Any]] = ()
     set_aside: Sequence[dict[str, Any]] = ()
+    behind: Mapping[tuple[str, str], str] = field(default_factory=dict)
     silent_days: int | None = None
     soonest: date | None = None
     people: int = 0
@@ -71,6 +73,7 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
     """
     because: dict[tuple[str, str], dict[str, Any]] = {}
     set_aside: dict[tuple[str, str], dict[str, Any]] = {}
+    behind: dict[tuple[str, str], str] = {}
     risks: list[Risk] = []
     due_dates: list[date] = []
     leads = False
@@ -85,18 +88,20 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
             for position, risk in kind.risks(values, at):
                 risks.append(risk)
                 said, judgement = own[position]
-                since = rfc3339(start_of(risk.since)) if risk.since else said["stated_at"]
-                since = times.get(said["assessment"]["basis"].get(risk.figure, ""), since)
+                report = said["assessment"]["basis"].get(risk.figure, said["assessment"]["preferred"])
+                since = rfc3339(start_of(risk.since)) if risk.since else times.get(report, said["stated_at"])
                 reason = _reason(risk, said, judgement) or {"reason": risk.reason, "indicator": said["id"], "since": since, "judged": False}
                 because.setdefault((risk.reason, said["id"]), reason)
         for reason in _lost_reasons(kind, judged, at, because):
             set_aside.setdefault((reason["reason"], reason["indicator"]), reason)
+                behind.setdefault((risk.reason, said["id"]), report)
     return Urgency(
         level=LEVELS_WORST_FIRST[2 - len({risk.state for risk in risks})] if leads else None,
         because=list(because.values()),
         set_aside=list(set_aside.values()),
         silent_days=_silent_days(documents, at),
         soonest=min(due_dates, default=None),
+        behind=behind,
         people=max((risk.people for risk in risks), default=0),
     )
 

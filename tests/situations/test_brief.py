@@ -407,7 +407,7 @@ class TestAleppo:
             "- People are trapped [1].\n"
             "- Basic supplies: runs out soon [2].\n"
             "- Food: runs out soon [3].\n"
-            "- Castello Road: no way in, no way out, no other way in is left [4] [5].\n"
+            "- Castello Road: no way in, no way out [4], no other way in is left [5].\n"
             "- Ramouseh passage: no way in, no way out [6].\n\n"
             "## People\n\n"
             "- Trapped: claims between 250,000 [7] and 300,000 [1], preferred figure: 300,000 [1]. Sources contradict each other. "

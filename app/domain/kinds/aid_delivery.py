@@ -166,7 +166,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
         since, position = max(arrived) if arrived else min(followed, default=(None, 0))
         if since is None or (at.date() - date.fromisoformat(since)).days < MAX_DAYS_WITHOUT_DELIVERY:
             return []
-        return [(position, Risk("held", "no_delivery", since=since))]
+        return [(position, Risk("held", "no_delivery", figure="last_delivery" if arrived else "followed_since", since=since))]
 
     def place_facts(self, values: Sequence[Mapping[str, Any]], at: datetime) -> dict[str, Any]:
         """Return the last delivery of all operations, the days since, and the first day since which one is denied."""

@@ -72,6 +72,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         state="status",
         states=("open", "restricted", "closed"),
         parts={"in": "status_in", "out": "status_out"},
+        part="direction",
         qualifier="assertion",
         missing="only_announced",
     )
@@ -156,7 +157,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         for way in DIRECTIONS:
             known = [(position, own) for position, value in enumerate(values) if (own := value["directions"][way])["status"] is not None]
             if all(own["status"] == "closed" or own["passable_by"] == [] for _, own in known):
-                found += [(position, Risk("held", f"way_{way}_closed")) for position, _ in known]
+                found += [(position, Risk("held", f"way_{way}_closed", figure=f"directions.{way}.status")) for position, _ in known]
         for position, value in enumerate(values):
             if value["last_route"] and "closed" in (value["status"], value["status_in"]):
                 found.append((position, Risk("held", "last_route", figure="last_route")))
@@ -244,17 +245,15 @@ def _clauses(value: Mapping[str, Any], way: str, path: str) -> list[Clause]:
     elif first or last:
         since = Clause(gettext_noop("%(status)s since %(day)s"), {"day": earliest if first else latest}, codes, way)
     else:
-        since = code_clause(status, about=way)
+        since = code_clause(status, about=way, path=f"{path}status")
     if status == "closed" or users is None:
         return [since]
-    passable = (
-        Clause(gettext_noop("passable by: %(users)s"), codes={"users": users}) if users else Clause(gettext_noop("passable by no one"))
-    )
-    return [since, passable]
+    message = gettext_noop("passable by: %(users)s") if users else gettext_noop("passable by no one")
+    return [since, Clause(message, codes={"users": users} if users else {}, path=f"{path}passable_by")]
 
 
 def _direction(part: Part[RouteClosure]) -> tuple[RouteDirectionReading, dict[str, StatedValue[RouteClosure]]]:
-    """Return the state of one direction, and the reports behind its dates."""
+    """Return the state of one direction, and the reports behind it and its dates."""
     if part.preferred is None:
         return RouteDirectionReading(agreement=part.agreement), {}
     same = [each for each in part.in_order() if each.value.status == part.preferred.value.status]
@@ -263,8 +262,8 @@ def _direction(part: Part[RouteClosure]) -> tuple[RouteDirectionReading, dict[st
     found = RouteDirectionReading(
         status=leading.status, since_earliest=earliest, since_latest=latest, passable_by=leading.passable_by, agreement=part.agreement
     )
-    figures = {"since_earliest": earliest, "since_latest": latest}
-    return found, basis_of(same, {name: (day, attrgetter(name)) for name, day in figures.items()})
+    figures = {"status": leading.status, "since_earliest": earliest, "since_latest": latest, "passable_by": leading.passable_by}
+    return found, basis_of(same, {name: (figure, attrgetter(name)) for name, figure in figures.items()})
 
 
 def _check_observed(value: RouteClosure, stated_on: date) -> None:

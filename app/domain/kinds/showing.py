@@ -70,7 +70,8 @@ class DatePlot:
 class StatePlot:
     """The field of a state. The board draws states over time in rows, in the order of `states` from top to bottom.
 
-    `parts` maps parts of the subject to fields with their own state. `qualifier` is a field that is shown unless it has its default.
+    `parts` maps parts of the subject to fields with their own state, `part` is the field of a report that names its part.
+    `qualifier` is a field that is shown unless it has its default.
     `missing` is the code to show when no state is known. `tones` are states of routes whose colours the states have, by state.
     `counts` are fields that say how many of how many are in the state, `days` those of the first and last day of it.
     """
@@ -79,6 +80,7 @@ class StatePlot:
     states: tuple[str, ...]
     parts: Mapping[str, str] = field(default_factory=dict)
     qualifier: str = ""
+    part: str = ""
     missing: str = "unknown"
     tones: Mapping[str, str] = field(default_factory=dict)
     counts: tuple[str, str] | None = None
