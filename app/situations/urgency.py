@@ -109,9 +109,19 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
 def _values(
     kind: Kind[Any], some: Iterable[tuple[Document, Judged | None]]
 ) -> tuple[list[tuple[Document, Judged | None]], list[Mapping[str, Any]]]:
-    """Return the documents of a kind that say something, and their values: judged ones, else assessed ones."""
-    own = [(each, judgement) for each, judgement in some if judgement is not None or each["provenance"] is not None]
-    return own, [each["value"] if judgement is None else judged_value(kind, judgement, each["value"]) for each, judgement in own]
+    """Return the documents of a kind that say something, and their values: judged ones, else assessed ones.
+
+    A document has two values where reports speak of a part that the judgement does not name.
+    """
+    found: list[tuple[tuple[Document, Judged | None], Mapping[str, Any]]] = []
+    for each, judgement in some:
+        left: Mapping[str, Any] | None = each["value"] if each["provenance"] is not None else None
+        if judgement is not None:
+            found.append(((each, judgement), judged_value(kind, judgement, each["value"])))
+            left = left and kind.not_judged(left, kind.value_model.model_validate(judgement["value"]))
+        if left is not None:
+            found.append(((each, None), left))
+    return [pair for pair, _ in found], [value for _, value in found]
 
 
 def _reason(risk: Risk, said: Document, judgement: Judged | None) -> dict[str, Any] | None:

@@ -351,6 +351,30 @@ async def test_level_names_the_judgements_that_lower_it(curator: httpx.AsyncClie
     assert f"\n2. Judgement {opened['id']} of " in text
 
 
+@pytest.mark.parametrize(
+    ("said", "judged", "expected"),
+    [
+        ({}, {"status": "open", "direction": "in"}, {"way_out_closed"}),
+        ({"last_route": True}, {"status": "open", "direction": "in"}, {"way_out_closed"}),
+        ({"last_route": True}, {"status": "open", "direction": "out"}, {"way_in_closed", "last_route"}),
+        ({}, {"status": "restricted", "direction": "out", "passable_by": ["medical"]}, {"way_in_closed"}),
+        ({}, {"status": "open"}, set()),
+    ],
+)
+async def test_reports_count_for_the_direction_that_is_not_judged(
+    curator: httpx.AsyncClient, reference: Reference, said: dict[str, Any], judged: dict[str, Any], expected: set[str]
+) -> None:
+    closed = await post(curator, **report("route_closure", said))
+    reasons = {"way_in_closed", "way_out_closed", *(["last_route"] if said else [])}
+    await judge(curator, closed["indicator"], value={"route": "north-road"} | judged, confidence="high", sensitivity=None)
+    found = await get(curator, "/v1/situations/oldtown")
+    assert found["level"] == ("serious" if expected else "watch")
+    assert {(each["reason"], each["judged"]) for each in found["because"]} == {(each, False) for each in expected}
+    assert {each["reason"] for each in found["set_aside"]} == reasons - expected
+    brief = (await curator.get("/v1/situations/oldtown/brief.txt")).text
+    assert "an analyst's judgement, the level does not rest on this: north-road" in brief
+
+
 @mostly_sqlite
 async def test_judgement_lowers_no_level_where_stricter_reports_stand(
     curator: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference

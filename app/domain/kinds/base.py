@@ -289,6 +289,10 @@ class Kind(ABC, Generic[V]):
     def combine_parts(self, parts: Mapping[str, Part[V]], preferred: StatedValue[V]) -> Combined:
         """Combine the parts of a subject, at least one of which has a report that leads; `preferred` leads the worst of them."""
         return self.combine(next(iter(parts.values())))
+    def not_judged(self, value: Mapping[str, Any], judged: V) -> dict[str, Any] | None:
+        """Return what an assessed value says of the parts of the subject that a judgement does not name; None for nothing."""
+        return None
+
 
     def unknown(self, value: V) -> dict[str, Any]:
         """Return the assessed value where no report leads: null but for the fields that all reports on the subject share."""

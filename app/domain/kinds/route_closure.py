@@ -197,6 +197,17 @@ class RouteClosureKind(Kind[RouteClosure]):
     def combine_parts(self, parts: Mapping[str, Part[RouteClosure]], preferred: StatedValue[RouteClosure]) -> Combined:
         """Rule 8: return each direction, and the status and dates of both where they are equal or only one is known."""
         basis: dict[str, StatedValue[RouteClosure]] = {}
+    def not_judged(self, value: Mapping[str, Any], judged: RouteClosure) -> dict[str, Any] | None:
+        """Return the direction that a judgement on the other leaves to the reports."""
+        left = {way: own for way, own in (value["directions"] or {}).items() if way != judged.direction and own["status"]}
+        if judged.direction == "both" or not left:
+            return None
+        ((way, own),) = left.items()
+        other = judged.direction
+        blank = {"directions": {way: own, other: dict.fromkeys(own)}, f"status_{way}": own["status"], f"status_{other}": None}
+        # Whether another way in is left is said of the way in.
+        return {**value, **own, **blank, "last_route": value["last_route"] if way == "in" else None}
+
         directions = {}
         for name in DIRECTIONS:
             directions[name], own = _direction(parts.get(name, Part()))
