@@ -55,7 +55,7 @@ class DatePlot:
     """Fields of a forecast date. The board draws a band of dates over time, and states in rows where no report gives a date.
 
     `states` is in order from top to bottom. `imminence` is the field that says how soon where no date is given, `quote` the one with
-    the source's own words.
+    the source's own words, `condition` the one that says on what condition.
     """
 
     earliest: str
@@ -64,6 +64,7 @@ class DatePlot:
     states: tuple[str, ...]
     imminence: str = ""
     quote: str = ""
+    condition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ class StatePlot:
     state: str
     states: tuple[str, ...]
     parts: Mapping[str, str] = field(default_factory=dict)
-    qualifier: str = ""
     part: str = ""
+    qualifier: str = ""
     missing: str = "unknown"
     tones: Mapping[str, str] = field(default_factory=dict)
     counts: tuple[str, str] | None = None
@@ -121,6 +122,11 @@ QUALIFIED = {
 def code_clause(code: str, **more: Any) -> Clause:
     """Return a clause that is the label of a code."""
     return Clause("%(code)s", codes={"code": (code,)}, **more)
+
+
+def words_clause(value: Mapping[str, Any], name: str) -> list[Clause]:
+    """Return a field of free text in quotation marks after its label; nothing where it is not said."""
+    return [Clause("%(said)s", about=f"field_{name}", path=name, words={"said": value[name]})] if value.get(name) else []
 
 
 def plot_clauses(value: Mapping[str, Any], plot: RangePlot | DatePlot | StatePlot | None) -> list[Clause]:

@@ -11,7 +11,7 @@ from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import Kind, Severity
 from app.domain.kinds.combining import Combined, Part, basis_of
-from app.domain.kinds.showing import Alert, Clause, DatePlot, Risk, code_clause, date_clauses, gettext_noop
+from app.domain.kinds.showing import Alert, Clause, DatePlot, Risk, code_clause, date_clauses, gettext_noop, words_clause
 from app.domain.kinds.values import Day, Days, ShortText, SupplyType, Value, WarningFields, closed_set, field_error
 from app.domain.tlp import Label, strictest
 
@@ -31,11 +31,8 @@ _WILL_RUN_OUT = (
 # CAP 1.2 categories; those of other supplies are `Other`.
 _CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "medical": ("Health",),
-    "water": ("Infra",),
-    "fuel": ("Infra",),
-    "electricity": ("Infra",),
-    "food": ("Other", "Safety"),
-    "basic": ("Other", "Safety"),
+    **dict.fromkeys(("water", "fuel", "electricity"), ("Infra",)),
+    **dict.fromkeys(("food", "basic"), ("Other", "Safety")),
 }
 # CAP 1.2 urgency of a warning without a date.
 _IMMINENT: Mapping[str, str] = {"hours": "Immediate", "days": "Expected"}
@@ -103,7 +100,10 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     evidence_kinds = frozenset({"aid_delivery"})
     has_alerts = True
     situation_group = "supplies"
-    summary_fields = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "imminence", "relative_text", "outcome", "due")
+    summary_fields = (
+        *("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "imminence", "relative_text", "conditional_on"),
+        *("outcome", "due"),
+    )
     situation_columns = (
         ("soonest_runout.supply", "#item+type", "text"),
         ("soonest_runout.state", "#status+supply", "text"),
@@ -134,6 +134,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         states=("resupplied", "will_run_out", "low", "ran_out"),
         imminence="imminence",
         quote="relative_text",
+        condition="conditional_on",
     )
     code_labels = {
         "supply_runout": gettext_noop("Supplies"),
@@ -157,6 +158,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "days": gettext_noop("within days"),
         "weeks": gettext_noop("within weeks"),
         "months": gettext_noop("within months"),
+        "field_conditional_on": gettext_noop("On condition"),
         "because_past_due": gettext_noop("may have run out, outcome not known"),
         "because_due_soon": gettext_noop("runs out soon"),
         "because_imminent": gettext_noop("runs out within hours or days"),
@@ -198,13 +200,13 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         }
 
     def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
-        """Return the state with its days, or how soon where no day is given."""
+        """Return the state with its days, or how soon where no day is given, and on what condition."""
         state, warns = value.get("state"), value.get("state") in _WARNING_STATES
         days = (value, "runs_out_earliest", "runs_out_latest")
         dates = date_clauses(*days, _WILL_RUN_OUT) if warns else date_clauses(*days)
         said = [] if state is None or (state == "will_run_out" and dates) else [code_clause(state)]
-        soon = value.get("imminence") if warns and not dates else None
-        return [*said, *dates, *([code_clause(soon, path="imminence")] if soon else [])]
+        soon = [code_clause(value["imminence"], path="imminence")] if warns and not dates and value.get("imminence") else []
+        return [*said, *dates, *soon, *words_clause(value, "conditional_on")]
 
     def situation_fields(self, items: Sequence[dict[str, Any]], unknown: Collection[str]) -> dict[str, Any]:
         """Add the soonest run-out."""
@@ -277,8 +279,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         if earliest and latest and earliest > latest:
             # Half-open ranges that do not meet: keep the sooner end.
             earliest = None
-        said = [each.value.imminence for each in warnings if each.value.imminence]
-        imminence = min(said, key=closed_set(Imminence).index, default=None)
+        imminence = min((each.value.imminence for each in warnings if each.value.imminence), key=closed_set(Imminence).index, default=None)
         found = {"runs_out_earliest": earliest, "runs_out_latest": latest, "imminence": imminence}
         assessed = SupplyRunoutReading(**dict(preferred) | found)
         figures = {name: (figure, attrgetter(name)) for name, figure in found.items()}
@@ -295,6 +296,4 @@ def _check_days(resolved: SupplyRunout, sent: SupplyRunout, stated_on: date) -> 
 
 
 def _urgency(days: int) -> str:
-    if days < 0:
-        return "Past"
-    return "Immediate" if days <= 1 else "Expected" if days <= 7 else "Future"
+    return "Past" if days < 0 else "Immediate" if days <= 1 else "Expected" if days <= 7 else "Future"
