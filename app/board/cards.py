@@ -51,7 +51,7 @@ class CardItem:
 
     `state` is that of a route or supply, or that of routes whose colours it has. Notes say which other reports the figures
     come from. Without a report that leads there is no source. `judgement` is an analyst's own conclusion, which may have `lapsed`
-    or be `partial`.
+    or be `partial` or `unsupported`.
     """
 
     label: str
@@ -70,6 +70,7 @@ class CardItem:
     judgement: str = ""
     lapsed: bool = False
     partial: bool = False
+    unsupported: bool = False
 
     @property
     def severity(self) -> int:
@@ -181,7 +182,7 @@ def _judged(indicator: Document | None, locale: Localization) -> dict[str, Any]:
     if indicator is None or (judgement := indicator["judgement"]) is None:
         return {}
     return {"judgement": value_text(judgement["value"], indicator["kind"], locale)} | {
-        name: judgement[name] for name in ("lapsed", "partial")
+        name: judgement[name] for name in ("lapsed", "partial", "unsupported")
     }
 
 
@@ -205,8 +206,8 @@ def _people_item(item: Document, records: Records, locale: Localization) -> Card
     preferred = value_text({"people": item["people"], "qualifier": item["qualifier"]}, kind, locale)
     is_range = item["people"] is not None and None not in (item["people_low"], item["people_high"]) and preferred != value
     notes = [locale.gettext("preferred figure: %(figure)s") % {"figure": preferred}] if is_range else []
-    for link in item.get("older_than", ()):
     notes += [label_for("combatants_included", locale, kind)] if item.get("includes_combatants") == "yes" else []
+    for link in item.get("older_than", ()):
         if moved := records["indicators"].get(link.rpartition("/")[2]):
             subject = subject_text(moved["subject"], moved["kind"], {}, locale)
             text = pair_text(subject, value_text(moved["value"], moved["kind"], locale), locale)

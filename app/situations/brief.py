@@ -184,6 +184,8 @@ class Brief:
             yield _("It has lapsed: a later sound report contradicts it.")
         if of.assessment.partial:
             yield _("Stricter statements count beside it, so that it lowers no level.")
+        if judgement.is_unsupported_for(self.view.level):
+            yield _("All reports that it relies on were withdrawn or corrected, so that it lowers no level.")
         if stated["valid_until"] is not None and end_of(stated["valid_until"]).date() < self.view.at.date():
             yield _("It was valid until %(day)s.") % {"day": words.locale.day(stated["valid_until"]) + mark}
 

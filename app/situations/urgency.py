@@ -79,8 +79,10 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
     leads = False
     for kind in KINDS.values():
         judged = [(each, relied_on(kind, each, at)) for each in documents if each["kind"] == kind.name]
-        # A judgement lowers nothing where the reader sees stricter reports: those count beside it.
-        partial = [(each, None) if judgement and judgement["partial"] else (each, judgement) for each, judgement in judged]
+        # A judgement lowers nothing where the reader sees stricter reports, or none that it relies on any more: those count beside it.
+        partial = [
+            (each, None if judgement and (judgement["partial"] or judgement["unsupported"]) else judgement) for each, judgement in judged
+        ]
         for some in (judged, *([partial] if partial != judged else [])):
             own, values = _values(kind, some)
             leads = leads or bool(own)
@@ -92,16 +94,16 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
                 since = rfc3339(start_of(risk.since)) if risk.since else times.get(report, said["stated_at"])
                 reason = _reason(risk, said, judgement) or {"reason": risk.reason, "indicator": said["id"], "since": since, "judged": False}
                 because.setdefault((risk.reason, said["id"]), reason)
+                behind.setdefault((risk.reason, said["id"]), report)
         for reason in _lost_reasons(kind, judged, at, because):
             set_aside.setdefault((reason["reason"], reason["indicator"]), reason)
-                behind.setdefault((risk.reason, said["id"]), report)
     return Urgency(
         level=LEVELS_WORST_FIRST[2 - len({risk.state for risk in risks})] if leads else None,
         because=list(because.values()),
         set_aside=list(set_aside.values()),
+        behind=behind,
         silent_days=_silent_days(documents, at),
         soonest=min(due_dates, default=None),
-        behind=behind,
         people=max((risk.people for risk in risks), default=0),
     )
 

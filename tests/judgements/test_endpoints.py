@@ -375,6 +375,32 @@ async def test_reports_count_for_the_direction_that_is_not_judged(
     assert "an analyst's judgement, the level does not rest on this: north-road" in brief
 
 
+async def test_judgement_without_its_reports_lowers_no_level(curator: httpx.AsyncClient, reference: Reference) -> None:
+    food = await post(curator, **report("supply_runout", {"in_days_min": 2, "in_days_max": 2}))
+    resupplied = {"supply": "food", "state": "resupplied"}
+    bodies = [report("supply_runout", source=each, stated_at="2016-07-29") | {"value": resupplied} for each in ("rebels", "army")]
+    first, second = [await post(curator, **body) for body in bodies]
+    relied = [first["id"], second["id"]]
+    judged = await judge(curator, food["indicator"], value=resupplied, confidence="high", reports=relied)
+    assert await level(curator) == ("watch", [])
+    then = {"known_at": (await get(curator, "/v1/ledger/head"))["recorded_at"]}
+    await post(curator, f"/v1/reports/{first['id']}/retraction", reason="mistaken")
+    assert await level(curator) == ("watch", [])
+    correction = bodies[1] | {"reason": "mistyped", "value": resupplied | {"state": "low"}}
+    await post(curator, f"/v1/reports/{second['id']}/correction", **correction)
+    assert await level(curator) == ("serious", [("past_due", False)])
+    for found in (await standing(curator, food["indicator"]), await get(curator, f"/v1/judgements/{judged['id']}")):
+        assert found is not None
+        assert (found["unsupported"], found["lapsed"], found["partial"]) == (True, False, False)
+    mark = "All reports that it relies on were withdrawn or corrected"
+    assert mark in (await curator.get("/v1/situations/oldtown/brief.txt")).text
+    assert "without its statements" in (await curator.get("/places/oldtown", params={"now": "true"})).text
+    assert (await level(curator, **then))[0] == "watch"
+    assert mark not in (await curator.get("/v1/situations/oldtown/brief.txt", params=then)).text
+    await post(curator, f"/v1/reports/{first['id']}/reinstatement", reason="right after all")
+    assert await level(curator) == ("watch", [])
+
+
 @mostly_sqlite
 async def test_judgement_lowers_no_level_where_stricter_reports_stand(
     curator: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
