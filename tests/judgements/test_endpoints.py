@@ -375,6 +375,17 @@ async def test_reports_count_for_the_direction_that_is_not_judged(
     assert "an analyst's judgement, the level does not rest on this: north-road" in brief
 
 
+@sqlite_only
+async def test_judged_promise_is_told_as_a_promise(curator: httpx.AsyncClient, reference: Reference) -> None:
+    closed = await post(curator, **report("route_closure"))
+    for assertion in ("agreed", "announced"):
+        value = {"route": "north-road", "status": "open", "assertion": assertion, "since": "2027-01-01"}
+        await judge(curator, closed["indicator"], value=value)
+        told = f"Judgement of an analyst on north-road, not a report: open since 1 Jan 2027, only {assertion}"
+        assert told in (await curator.get("/v1/situations/oldtown/brief.txt")).text
+        assert told in (await curator.get("/v1/situations/oldtown/digest.txt", params={"since": 1})).text
+
+
 async def test_judgement_without_its_reports_lowers_no_level(curator: httpx.AsyncClient, reference: Reference) -> None:
     food = await post(curator, **report("supply_runout", {"in_days_min": 2, "in_days_max": 2}))
     resupplied = {"supply": "food", "state": "resupplied"}

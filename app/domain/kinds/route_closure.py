@@ -91,6 +91,8 @@ class RouteClosureKind(Kind[RouteClosure]):
         "observed": gettext_noop("observed"),
         "agreed": gettext_noop("agreed"),
         "announced": gettext_noop("announced"),
+        "not_yet_agreed": gettext_noop("only agreed"),
+        "not_yet_announced": gettext_noop("only announced"),
         "because_way_in_closed": gettext_noop("no way in"),
         "because_way_out_closed": gettext_noop("no way out"),
         "because_last_route": gettext_noop("no other way in is left"),
@@ -129,6 +131,11 @@ class RouteClosureKind(Kind[RouteClosure]):
         else:
             found = [each for way, own in ways.items() for each in _clauses(own, way, f"directions.{way}.")]
         return [*found, *([code_clause("because_last_route", path="last_route")] if value.get("last_route") else [])]
+
+    def details(self, value: Mapping[str, Any]) -> list[Clause]:
+        """Return the cause, and that a judgement is of what is only agreed or announced."""
+        firm = value.get("assertion") or "observed"
+        return [*([] if firm == "observed" else [code_clause(f"not_yet_{firm}")]), *super().details(value)]
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Sort by route, then by place."""
@@ -190,13 +197,6 @@ class RouteClosureKind(Kind[RouteClosure]):
         """Tell whether two reports give the same state since different days."""
         return one.value.status == other.value.status and disjoint(one.value.range(), other.value.range())
 
-    def combine(self, part: Part[RouteClosure]) -> Combined:
-        """Return the state of a route as if it had one direction."""
-        return self.combine_parts(dict.fromkeys(DIRECTIONS, part), cast("StatedValue[RouteClosure]", part.preferred))
-
-    def combine_parts(self, parts: Mapping[str, Part[RouteClosure]], preferred: StatedValue[RouteClosure]) -> Combined:
-        """Rule 8: return each direction, and the status and dates of both where they are equal or only one is known."""
-        basis: dict[str, StatedValue[RouteClosure]] = {}
     def not_judged(self, value: Mapping[str, Any], judged: RouteClosure) -> dict[str, Any] | None:
         """Return the direction that a judgement on the other leaves to the reports."""
         left = {way: own for way, own in (value["directions"] or {}).items() if way != judged.direction and own["status"]}
@@ -208,6 +208,13 @@ class RouteClosureKind(Kind[RouteClosure]):
         # Whether another way in is left is said of the way in.
         return {**value, **own, **blank, "last_route": value["last_route"] if way == "in" else None}
 
+    def combine(self, part: Part[RouteClosure]) -> Combined:
+        """Return the state of a route as if it had one direction."""
+        return self.combine_parts(dict.fromkeys(DIRECTIONS, part), cast("StatedValue[RouteClosure]", part.preferred))
+
+    def combine_parts(self, parts: Mapping[str, Part[RouteClosure]], preferred: StatedValue[RouteClosure]) -> Combined:
+        """Rule 8: return each direction, and the status and dates of both where they are equal or only one is known."""
+        basis: dict[str, StatedValue[RouteClosure]] = {}
         directions = {}
         for name in DIRECTIONS:
             directions[name], own = _direction(parts.get(name, Part()))
