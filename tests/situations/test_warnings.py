@@ -144,6 +144,10 @@ async def test_delivery_of_other_supplies_shows_no_outcome(client: httpx.AsyncCl
         ({"supplies": []}, 422),
         ({"removed": ["food"]}, 422),
         ({"supplies": ["water", "food"]}, 201),
+        ({"supplies": ["water", "food"], "removed": ["food"]}, 422),
+        ({"supplies": ["food"], "removed": ["food"]}, 422),
+        ({"supplies": ["basic"], "removed": ["food"]}, 422),
+        ({"supplies": ["basic"], "removed": ["water"]}, 201),
         ({"supplies": ["basic"]}, 201),
         ({}, 201),
     ]
