@@ -386,6 +386,28 @@ async def test_judged_promise_is_told_as_a_promise(curator: httpx.AsyncClient, r
         assert told in (await curator.get("/v1/situations/oldtown/digest.txt", params={"since": 1})).text
 
 
+@mostly_sqlite
+async def test_withdrawn_judgement_is_in_the_digest_by_time_and_revision(curator: httpx.AsyncClient, reference: Reference) -> None:
+    said = await post(curator, **report())
+    judged = await judge(curator, said["indicator"])
+    head = await get(curator, "/v1/ledger/head")
+    assert await digest_of(curator, head["recorded_at"]) == []
+    await post(curator, f"/v1/judgements/{judged['id']}/retraction", reason="mistaken")
+    expected = [("withdrawn", judged["id"])]
+    assert await digest_of(curator, head["recorded_at"]) == await digest_of(curator, str(head["seq"])) == expected
+    now = (await get(curator, "/v1/ledger/head"))["recorded_at"]
+    # It was withdrawn by then, or not yet.
+    assert await digest_of(curator, now) == await digest_of(curator, judged["recorded_at"], as_of=head["recorded_at"]) == []
+    await judge(curator, said["indicator"], reasons="counted again")
+    assert [each for each, _ in await digest_of(curator, head["recorded_at"])] == ["new"]
+
+
+async def digest_of(client: httpx.AsyncClient, since: str, **params: str) -> list[tuple[str, str]]:
+    """Return the changes of a place since a time or revision, each with its judgement."""
+    found = await get(client, "/v1/situations/oldtown/digest", since=since, **params)
+    return [(each["change"], each["judgement"]) for each in found["items"]]
+
+
 async def test_judgement_without_its_reports_lowers_no_level(curator: httpx.AsyncClient, reference: Reference) -> None:
     food = await post(curator, **report("supply_runout", {"in_days_min": 2, "in_days_max": 2}))
     resupplied = {"supply": "food", "state": "resupplied"}
