@@ -53,7 +53,9 @@ def render(subject: IndicatorIdentity, assessment: Assessment, recorded_at: date
         },
         "provenance": _provenance(preferred, level) if preferred else None,
         # Behind the time of the last change, which `app.assessment.steps` finds by what comes first.
-        "judgement": judgement and judgement.document() | {"lapsed": assessment.lapsed, "partial": assessment.partial},
+        "judgement": judgement
+        and judgement.document()
+        | {"lapsed": assessment.lapsed, "partial": assessment.partial, "unsupported": judgement.is_unsupported_for(level)},
         "sensitivity": LABELS[max(each.level for each in assessment.standing)].value if assessment.standing else None,
         "redacted": [],
         "links": {"self": path, "history": f"{path}/history", "reports": f"/v1/reports?indicator={subject.id}"},

@@ -71,6 +71,11 @@ class Assessment:
     lapsed: bool = False
     partial: bool = False
 
+    def behind(self, path: str) -> list[UUID]:
+        """Return the reports that say a field: those of each part of the subject, by default the preferred one."""
+        said = [report for name, report in self.basis.items() if name == path or name.endswith(f".{path}")]
+        return list(dict.fromkeys(said)) or ([self.preferred.id] if self.preferred else [])
+
 
 @dataclass(frozen=True, slots=True)
 class _AssessedPart:

@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from app.assessment.document import IndicatorIdentity
 from app.assessment.judgements import Judgement, judged_since
-from app.assessment.loading import effective_levels, reports_at
+from app.assessment.loading import effective_levels, ends_at, reports_at
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import day_at, rfc3339
@@ -21,6 +21,7 @@ from app.storage.paging import chunks
 from app.storage.types import table_of
 
 _JUDGED_COLUMNS = ("global_seq", "type", "indicator_id", "judgement_id", "level", "reason", "detail", "recorded_at", "recorded_by")
+_REPORT_COLUMNS = ("id", "level", "submitted_level", "highest_level", "ended_global_seq", "superseded_from_level", "retracted_from_level")
 _JUDGED = select(*(table_of(LedgerEntry).c[name] for name in _JUDGED_COLUMNS)).where(
     col(LedgerEntry.indicator_id).in_(bindparam("ids", expanding=True)),
     col(LedgerEntry.type).in_(JUDGEMENT_TYPES),
@@ -37,10 +38,12 @@ async def load_judgements(
         rows = [row for row in rows if row.global_seq <= through]
     withdrawn = {row.judgement_id: row for row in rows if row.type != JUDGEMENT}
     reports = {UUID(each) for row in rows for each in row.detail[JUDGEMENT]["reports"]}
-    of_reports = select(*(table_of(Report).c[name] for name in ("id", "level", "submitted_level", "highest_level")))
+    of_reports = select(*(table_of(Report).c[name] for name in _REPORT_COLUMNS))
     found_reports = [row for ids in chunks(reports) for row in await connection.execute(of_reports.where(col(Report.id).in_(ids)))]
     levels = {str(row.id): row.level for row in found_reports}
     levels |= {str(each): level for each, level in (await effective_levels(connection, found_reports, time_point)).items()}
+    ends = await ends_at(connection, found_reports, time_point)
+    ended = {str(each): min((end for end in pair if end is not None), default=None) for each, pair in ends.items()}
     found: dict[UUID, list[Judgement]] = {}
     for row in sorted(rows, key=lambda each: each.global_seq):
         stated, recorded_at = row.detail[JUDGEMENT], first_recorded(row.recorded_at, row.detail)
@@ -61,9 +64,16 @@ async def load_judgements(
             corrects=row.detail.get("corrects"),
             reason=row.reason,
             retraction=retraction or None,
+            unsupported_from=_last_end([ended.get(each) for each in stated["reports"]]),
         )
         found.setdefault(row.indicator_id, []).append(judgement)
     return found
+
+
+def _last_end(ends: Sequence[int | None]) -> int | None:
+    """Return the lowest clearance for which all of some reports ended; None while one stands, or without any."""
+    known = [each for each in ends if each is not None]
+    return max(known, default=None) if len(known) == len(ends) else None
 
 
 async def spoken_of_since(

@@ -35,7 +35,8 @@ class Judgement:
 
     `recorded_at` is when it was first recorded, by whichever service, and `day` that day at the place. `level` is that of its label, and
     `shown_from` the lowest clearance that sees it and every report that it relies on. `corrects` is the judgement that it corrects for a
-    `reason`, and `retraction` the reason and time of its withdrawal.
+    `reason`, and `retraction` the reason and time of its withdrawal. `unsupported_from` is the lowest clearance for
+    which all reports that it relies on were withdrawn or corrected.
     """
 
     id: UUID
@@ -50,6 +51,11 @@ class Judgement:
     corrects: str | None = None
     reason: str | None = None
     retraction: Mapping[str, str] | None = None
+    unsupported_from: int | None = None
+
+    def is_unsupported_for(self, level: int) -> bool:
+        """Tell whether all reports that it relies on were withdrawn or corrected for a clearance."""
+        return self.unsupported_from is not None and self.unsupported_from <= level
 
     @property
     def order(self) -> tuple[datetime, int]:

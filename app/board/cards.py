@@ -5,7 +5,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.board.code_labels import label_for
-from app.board.value_text import Document, credit_text, credited_figures, date_range_text, field_text, pair_text, subject_text, value_text
+from app.board.value_text import (
+    Document,
+    condition_text,
+    credit_text,
+    credited_figures,
+    date_range_text,
+    days_left_text,
+    field_text,
+    pair_text,
+    subject_text,
+    value_text,
+)
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import StatePlot
 from app.domain.times import day_of
@@ -41,7 +52,7 @@ class CardItem:
 
     `state` is that of a route or supply, or that of routes whose colours it has. Notes say which other reports the figures
     come from. Without a report that leads there is no source. `judgement` is an analyst's own conclusion, which may have `lapsed`
-    or be `partial`.
+    or be `partial` or `unsupported`.
     """
 
     label: str
@@ -60,6 +71,7 @@ class CardItem:
     judgement: str = ""
     lapsed: bool = False
     partial: bool = False
+    unsupported: bool = False
 
     @property
     def severity(self) -> int:
@@ -175,7 +187,7 @@ def _judged(indicator: Document | None, locale: Localization) -> dict[str, Any]:
     if indicator is None or (judgement := indicator["judgement"]) is None:
         return {}
     return {"judgement": value_text(judgement["value"], indicator["kind"], locale)} | {
-        name: judgement[name] for name in ("lapsed", "partial")
+        name: judgement[name] for name in ("lapsed", "partial", "unsupported")
     }
 
 
@@ -199,6 +211,7 @@ def _people_item(item: Document, records: Records, locale: Localization) -> Card
     preferred = value_text({"people": item["people"], "qualifier": item["qualifier"]}, kind, locale)
     is_range = item["people"] is not None and None not in (item["people_low"], item["people_high"]) and preferred != value
     notes = [locale.gettext("preferred figure: %(figure)s") % {"figure": preferred}] if is_range else []
+    notes += [label_for("combatants_included", locale, kind)] if item.get("includes_combatants") == "yes" else []
     for link in item.get("older_than", ()):
         if moved := records["indicators"].get(link.rpartition("/")[2]):
             subject = subject_text(moved["subject"], moved["kind"], {}, locale)
@@ -218,7 +231,7 @@ def _supply_item(item: Document, records: Records, locale: Localization, because
         words = locale.quote(item["relative_text"]) if item["relative_text"] else label_for(item["imminence"] or "", locale, kind)
         value = pair_text(value, words, locale) if words else value
     else:
-        value = _days_left_text(first, last, item["due"], locale)
+        value = days_left_text(first, last, item["due"], locale)
     dates = date_range_text(item["runs_out_earliest"], item["runs_out_latest"], locale)
     outcome = label_for(f"outcome_{item['outcome']}", locale) if item["outcome"] not in (None, "pending") else ""
     return CardItem(
@@ -227,16 +240,10 @@ def _supply_item(item: Document, records: Records, locale: Localization, because
         state=item["state"],
         bar=None if first is None or first < 0 else _build_bar(first, last, bool(reasons)),
         past_due="past_due" in reasons,
-        **_common_fields(item, records, locale, (each for each in (dates, outcome) if each not in value)),
+        **_common_fields(
+            item, records, locale, (each for each in (dates, condition_text(item, kind, locale), outcome) if each not in value)
+        ),
     )
-
-
-def _days_left_text(first: int, last: int, due: str, locale: Localization) -> str:
-    if first < 0:
-        return locale.gettext("was due %(date)s") % {"date": locale.day(due)}
-    if first == last:
-        return locale.plural("%(count)s day left", "%(count)s days left", last)
-    return locale.plural("%(first)s\u2013%(count)s day left", "%(first)s\u2013%(count)s days left", last, first=locale.number(first))
 
 
 def _build_bar(first: int, last: int, urgent: bool) -> Bar:
@@ -287,7 +294,7 @@ def _other_item(item: Document, records: Records, locale: Localization, as_of: s
     label = pair_text(label_for(kind, locale, kind), subject_text(item["subject"], kind, records["routes"], locale), locale)
     due = KINDS[kind].due_date(value)
     days_left = (due - day_of(as_of)).days if due else 0
-    notes = [_days_left_text(days_left, days_left, due.isoformat(), locale)] if due else []
+    notes = [days_left_text(days_left, days_left, due.isoformat(), locale)] if due else []
     for name in KINDS[kind].note_fields:
         if (said := value.get(name)) not in (None, [], ""):
             reference = records.get(f"{KINDS[kind].references.get(name)}s", {}).get(str(said))

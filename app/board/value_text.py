@@ -21,7 +21,8 @@ def value_text(value: Document, kind: str, locale: Localization) -> str:
         return locale.gettext("%(number)s by %(date)s") % {"number": text, "date": locale.day(until)} if until else text
     if isinstance(plot, DatePlot):
         text = date_range_text(value.get(plot.earliest), value.get(plot.latest), locale) or _undated_text(value, plot, kind, locale)
-        return f"{text} ({locale.quote(quote)})" if (quote := value.get(plot.quote)) else text
+        text = f"{text} ({locale.quote(quote)})" if (quote := value.get(plot.quote)) else text
+        return locale.comma.join(filter(None, (text, condition_text(value, kind, locale))))
     if isinstance(plot, StatePlot):
         return _state_text(value, plot, kind, locale)
     shown = {name: each for name, each in value.items() if each not in (None, [], "")}
@@ -46,6 +47,14 @@ def _range_text(value: Document, plot: RangePlot, locale: Localization) -> str:
     return locale.number(number)
 
 
+def condition_text(value: Document, kind: str, locale: Localization) -> str:
+    """Return on what condition something is said; empty if on none."""
+    plot = KINDS[kind].plot
+    if not isinstance(plot, DatePlot) or not (condition := value.get(plot.condition)):
+        return ""
+    return pair_text(label_for(f"field_{plot.condition}", locale, kind), locale.quote(condition), locale)
+
+
 def date_range_text(first: str | None, last: str | None, locale: Localization) -> str:
     """Return one date or two; empty without a date."""
     return " \u2013 ".join(dict.fromkeys(locale.day(each) for each in (first, last) if each))
@@ -56,16 +65,29 @@ def _undated_text(value: Document, plot: DatePlot, kind: str, locale: Localizati
     return pair_text(state, imminence, locale) if state and imminence else state or "\u2013"
 
 
+def days_left_text(first: int, last: int, due: str, locale: Localization) -> str:
+    """Return for how many days something lasts, or since when it is past."""
+    if first < 0:
+        return locale.gettext("was due %(date)s") % {"date": locale.day(due)}
+    if first == last:
+        return locale.plural("%(count)s day left", "%(count)s days left", last)
+    return locale.plural("%(first)s\u2013%(count)s day left", "%(first)s\u2013%(count)s days left", last, first=locale.number(first))
+
+
 def credited_figures(indicator: Document, locale: Localization) -> dict[str, str]:
     """Return the figures and days of an assessed value that situations show, by the report that each comes from (`assessment.basis`)."""
     found: dict[str, list[str]] = {}
-    shown = KINDS[indicator["kind"]].summary_fields
-    for path, report in indicator["assessment"]["basis"].items():
+    shown, plot, basis = KINDS[indicator["kind"]].summary_fields, KINDS[indicator["kind"]].plot, indicator["assessment"]["basis"]
+    parts = {path: path.split(".")[1] for path in basis if isinstance(plot, StatePlot) and path.endswith(f".{plot.state}")}
+    for path, report in basis.items():
         if shown and path.partition(".")[0] not in shown:
             continue
         figure: Any = indicator["value"]
         for name in path.split("."):
             figure = figure[name]
+        if path in parts and len({basis[each] for each in parts}) > 1:
+            part, state = (label_for(each, locale, indicator["kind"]) for each in (parts[path], figure))
+            found.setdefault(report, []).append(pair_text(part, state, locale))
         if type(figure) is int or _DAY.fullmatch(str(figure)):
             found.setdefault(report, []).append(locale.number(figure) if type(figure) is int else locale.day(figure))
     return {report: locale.comma.join(dict.fromkeys(figures)) for report, figures in found.items()}
@@ -77,6 +99,8 @@ def credit_text(figures: str, source: str, stated_at: str, locale: Localization)
 
 
 def _state_text(value: Document, plot: StatePlot, kind: str, locale: Localization) -> str:
+    if value.get(plot.part) in plot.parts:
+        return pair_text(label_for(value[plot.part], locale, kind), _state_text({**value, plot.part: None}, plot, kind, locale), locale)
     states = {part: value.get(name) for part, name in plot.parts.items()}
     if len(set(states.values())) > 1:
         return locale.comma.join(

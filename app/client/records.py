@@ -87,6 +87,7 @@ class Judgement(Record):
     recorded_by: str
     lapsed: bool
     partial: bool = False
+    unsupported: bool = False
     status: str | None = None
     indicator: str | None = None
 

@@ -28,4 +28,7 @@ class StandingJudgement(BaseModel):
         description="Whether reports that stand are stricter than its label, so that its analyst may not have seen them: then it lowers no "
         "level of urgency."
     )
+    unsupported: bool = Field(
+        description="Whether all reports that it relies on were withdrawn or corrected: then it lowers no level of urgency."
+    )
     links: dict[str, str] = Field(description="Link to the judgement.")

@@ -74,7 +74,7 @@ class Assessment(BaseModel):
     origins: int = Field(description="Number of their origins: sources that rely on one origin count once.")
     preferred: str | None = Field(description="Identifier of the report that leads; null if none does.")
     basis: dict[str, str] = Field(
-        description="For each figure and date of the value the identifier of the report that gives it.",
+        description="For each figure and date of the value, and the state of each direction, the identifier of the report that gives it.",
         examples=[{"runs_out_earliest": "01900000-0000-7000-8004-000000000014"}],
     )
     spread: float | None = Field(

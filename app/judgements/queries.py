@@ -34,6 +34,7 @@ def judgement_body(inputs: AssessmentInputs, judgement: Judgement, level: int) -
         "indicator": str(judgement.indicator),
         "status": status_of(inputs.judgements, judgement, level),
         **{name: getattr(assessment, name) and assessment.judgement is judgement for name in ("lapsed", "partial")},
+        "unsupported": judgement.is_unsupported_for(level),
         "corrects": judgement.corrects,
         "reason": judgement.reason,
         "retraction": judgement.retraction,

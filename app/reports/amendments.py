@@ -1,6 +1,6 @@
 """Record what is added to reports: reinstatements, the outcomes of warnings and the grades of sources."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.principal import Principal, Scope
+from app.assessment.inputs import load_inputs
 from app.assessment.loading import load_latest
 from app.assessment.models import IndicatorProjection, IndicatorSource
 from app.assessment.projection import reassess
@@ -92,6 +93,8 @@ async def record_outcome(
         unfit = await _unfit_evidence(session, caller, indicator_id, row, evidence, sent.outcome)
         if unfit is not None:
             raise invalid_field("/report", unfit)
+        if sent.outcome not in ("materialised", "pending"):
+            await _check_no_event(session, caller, indicator_id, settings)
     entry = appender.new_entry(
         "outcome",
         caller,
@@ -127,9 +130,15 @@ async def _unfit_evidence(
     own_kind = KINDS[evidence.kind]
     value = own_kind.value_model.model_validate(evidence.value)
     if evidence.kind != kind.name and not own_kind.is_about(value, row.filter_key):
-        return f"this report names other supplies than {row.filter_key}: send one of a delivery that names it, or names none"
+        return (
+            f"this report names other supplies than {row.filter_key}, or says that it was taken off: send one of a delivery that brings it"
+        )
     if outcome == "materialised" and own_kind.claims_relief(value):
         return "this report says that all is well, not that the warning came true: send one that shows it, or another outcome"
+    if outcome == "averted" and evidence.kind != kind.name and not own_kind.claims_relief(value):
+        return "this report does not say that help arrived: send one that does, or another outcome"
+    if outcome == "averted" and evidence.indicator_id == indicator and kind.occurred_on(value, date.min) is not None:
+        return "this report says that the warning came true: send one that shows that it did not, or another outcome"
     if evidence.indicator_id != indicator or not kind.warns(kind.value_model.model_validate(evidence.value)):
         return None
     said = (await load_latest(await session.connection(), [indicator])).get(indicator, [])
@@ -137,6 +146,16 @@ async def _unfit_evidence(
     if any(each.stated_at < evidence.stated_at for each in warned):
         return None
     return "this report is the warning itself: send a later report that shows its outcome"
+
+
+async def _check_no_event(session: AsyncSession, caller: Principal, indicator: UUID, settings: Settings) -> None:
+    """Raise 422 if a report that stands says that the warnings came true, and none of them stands any more."""
+    inputs = (await load_inputs(await session.connection(), [indicator], settings.horizons))[indicator]
+    kind, standing = KINDS[inputs.subject.kind], inputs.assess(caller.level).standing
+    came_true = [each for each in standing if kind.occurred_on(each.value, each.local_day) is not None]
+    if came_true and not any(kind.warns(each.value) for each in standing):
+        detail = f"report {came_true[0].id} says that it came true, so that this changes nothing: send materialised, or correct that report"
+        raise invalid_field("/outcome", detail)
 
 
 async def record_grade(

@@ -103,8 +103,11 @@ class Brief:
         for each in reasons:
             labels.append(self._because(each, kind))
             judgement = of.assessment.judgement if each["judged"] else None
-            marks.append(citations.mark(judgement.id if judgement is not None else self._behind(of, each["since"])))
-        text = self.words.locale.comma.join(labels) + "".join(dict.fromkeys(marks))
+            behind = UUID(self.urgency.behind[each["reason"], each["indicator"]]) if judgement is None else judgement.id
+            marks.append(citations.mark(behind))
+        # A mark follows the last of the reasons that its report gives.
+        ends = ["" if mark == after else mark for mark, after in zip(marks, [*marks[1:], ""], strict=True)]
+        text = self.words.locale.comma.join(f"{label}{mark}" for label, mark in zip(labels, ends, strict=True))
         codes = {each["reason"] for each in reasons}
         # Of people, the subject is the reason itself; others are about the place.
         if subject in codes or codes <= KINDS[kind].place_reasons:
@@ -114,18 +117,6 @@ class Brief:
     def _because(self, reason: Mapping[str, Any], kind: str) -> str:
         growing = growing_reason(reason, self.view.at.date(), self.words.locale)
         return growing or self.words.label(f"because_{reason['reason']}", kind)
-
-    def _behind(self, of: PastAssessment, since: str) -> UUID:
-        """Return the report that a reason rests on: of those behind the assessment, the one of that time."""
-        assert of.assessment.preferred is not None
-        candidates = [of.assessment.preferred.id, *of.assessment.basis.values()]
-        if KINDS[of.inputs.subject.kind].reads_all:
-            # These reasons count from a day of the value.
-            found = of.assessment.value or {}
-            said = (report for path, report in of.assessment.basis.items() if found.get(path) == since[:10])
-            candidates = [report] if (report := next(said, None)) is not None else candidates
-        days = [each for each in candidates if str(self.statements[each].local_day) == since[:10]]
-        return next((each for each in candidates if rfc3339(self.statements[each].time) == since), (days or candidates)[0])
 
     def _in_order(self, kind: Kind[Any]) -> list[PastAssessment]:
         """Return the indicators of a kind as situations order them, those without a value last."""
@@ -149,7 +140,7 @@ class Brief:
             return
         value, preferred = found.value or {}, found.preferred
         clauses = [*kind.clauses(value), *kind.details(value)]
-        text = words.said(kind.name, clauses, lambda path: citations.mark(found.basis.get(path, preferred.id))) if clauses else ""
+        text = words.said(kind.name, clauses, lambda path: "".join(map(citations.mark, found.behind(path)))) if clauses else ""
         pair = {"name": subject, "value": text or _("known") + citations.mark(preferred.id)}
         yield _("%(name)s: %(value)s") % pair + "."
         if kind.has_outcome and value["outcome"] in OUTCOMES:
@@ -186,6 +177,8 @@ class Brief:
             yield _("It has lapsed: a later sound report contradicts it.")
         if of.assessment.partial:
             yield _("Stricter statements count beside it, so that it lowers no level.")
+        if judgement.is_unsupported_for(self.view.level):
+            yield _("All reports that it relies on were withdrawn or corrected, so that it lowers no level.")
         if stated["valid_until"] is not None and end_of(stated["valid_until"]).date() < self.view.at.date():
             yield _("It was valid until %(day)s.") % {"day": words.locale.day(stated["valid_until"]) + mark}
 

@@ -12,12 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.envelope import Assessment
-from app.assessment.judgements import Judgement
+from app.assessment.judgements import Judgement, latest_judgement
 from app.assessment.loading import load_reports, reports_at, visible_at
 from app.assessment.statement import Statement
 from app.assessment.terms import in_order_of_time
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import gettext_noop
+from app.domain.times import start_of
 from app.domain.view import View
 from app.indicators.past import PastAssessment
 from app.ledger.models import LedgerEntry, seq_column
@@ -128,7 +129,7 @@ def build_items(before: Evidence, after: Evidence, changes: Changes, period: Per
     corrected = list(_of_reports(after, changes, period))
     told = {item.reports[-1].id for item in corrected if item.new is not None}
     found = [*corrected, *_new(before, after, changes, told), *_of_assessments(before, after, changes), *_silence(before, after, period)]
-    found += [*_moved(before, after, {each.of.inputs.subject.id for each in found}), *_of_judgements(before, after)]
+    found += [*_moved(before, after, {each.of.inputs.subject.id for each in found}), *_of_judgements(before, after, period)]
     order, position = list(HEADINGS), {each: at for at, each in enumerate(after)}
 
     def sort_key(item: Item) -> tuple[int, int, list[tuple[datetime, UUID]]]:
@@ -211,9 +212,18 @@ def _moved(before: Evidence, after: Evidence, told: Collection[UUID]) -> Iterato
             yield Item("new", of, [], was.value, now.value, was.agreement)
 
 
-def _of_judgements(before: Evidence, after: Evidence) -> Iterator[Item]:
+def _judged_before(of: PastAssessment | None, period: Period) -> Judgement | None:
+    """Return the judgement that stood before a period; among times of statements, one that was withdrawn in the period did."""
+    last = None if of is None else latest_judgement(of.inputs.judgements, of.level)
+    if of is None or last is None or last.retraction is None:
+        return None if of is None else of.assessment.judgement
+    withdrawn_at = start_of(last.retraction["recorded_at"])
+    return last if last.shown_from <= of.level and period.since < withdrawn_at <= period.after.at else None
+
+
+def _of_judgements(before: Evidence, after: Evidence, period: Period) -> Iterator[Item]:
     for id_, of in after.items():
-        was, now = _assessment(before, id_).judgement, of.assessment.judgement
+        was, now = _judged_before(before.get(id_), period), of.assessment.judgement
         old = None if was is None else was.value.model_dump(mode="json")
         if now is not None and (was is None or was.id != now.id):
             change = "corrected" if was is not None and now.corrects == str(was.id) else "new"

@@ -47,8 +47,8 @@ def item_text(item: Item, words: Wording) -> str:
     shown = {
         "subject": words.subject(kind, item.of.inputs.subject.subject),
         "said": words.locale.semicolon.join(said),
-        "old": words.value(kind, item.old),
-        "new": words.value(kind, item.new),
+        "old": words.value(kind, item.old, details=item.judgement is not None),
+        "new": words.value(kind, item.new, details=item.judgement is not None),
         "first": said[0] if said else "",
         "source": words.source(item.reports[-1], item.of.level) if item.reports else "",
     }

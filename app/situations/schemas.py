@@ -36,7 +36,9 @@ class _Item(BaseModel):
     agreement: Agreement = Field(description="How the sources agree.")
     stated_at: Timestamp = Field(description="When the preferred report was stated.")
     stale: bool = Field(description="Whether the preferred report is older, at `as_of`, than its horizon.")
-    source: str = Field(description="Slug of the preferred report's source.")
+    source: str = Field(
+        description="Slug of the preferred report's source; `assessment.basis` of the indicator names the reports of each direction."
+    )
     judgement: StandingJudgement | None = Field(description="The judgement beside these figures; null for none.")
     links: dict[str, str] = Field(description="Link to the indicator.")
 
@@ -49,6 +51,7 @@ class Trapped(_Item):
     people_low: int | None = Field(description="Lowest low of the standing reports, persons; null if none gave one.")
     people_high: int | None = Field(description="Highest high of the standing reports, persons; null if none gave one.")
     qualifier: str | None = Field(description="Qualifier of the preferred figure, such as `about`; null for none.")
+    includes_combatants: str | None = Field(description="Whether the preferred figure counts combatants: `yes`, `no` or `unknown`.")
     older_than: list[str] = Field(
         description="Links to the movements of people of this place that were counted up to a later day than `stated_at`: the figure may "
         "not include them. They are never subtracted from it."
@@ -65,6 +68,7 @@ class Supply(_Item):
     runs_out_latest: Day | None = Field(description="Latest day on which it runs out; null if not known.")
     imminence: Imminence | None = Field(description="How soon, for words without a number; null if not said.")
     relative_text: str | None = Field(description="The source's own words; null if none are given.")
+    conditional_on: str | None = Field(description="Condition by the preferred report, such as `if no convoy gets in`; null for none.")
     outcome: WarningOutcome | None = Field(description="Outcome of the warnings, `pending` while one is open; null if no report warns.")
     due: Day | None = Field(description="First day on which an open warning may come true; null if none is open or names a day.")
     days_left: int | None = Field(description="Days from `as_of` to the due date; negative once past. Null without a due date.")

@@ -1,7 +1,7 @@
 """The method `urgency/1`: the level of urgency of a place, from the documents of its indicators (docs/method.md). Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Literal
@@ -35,12 +35,14 @@ class Urgency:
 
     `set_aside` are the reasons that the assessments give, and judgements in their place do not.
     `silent_days` are the days since the newest sound report, or since the newest of all where none is sound; None without any.
+    `behind` has the report that each reason of an assessment rests on, by reason and indicator.
     `soonest` is the first due date of a warning, `people` the most people held by one figure, 0 if not known.
     """
 
     level: Level | None = None
     because: Sequence[dict[str, Any]] = ()
     set_aside: Sequence[dict[str, Any]] = ()
+    behind: Mapping[tuple[str, str], str] = field(default_factory=dict)
     silent_days: int | None = None
     soonest: date | None = None
     people: int = 0
@@ -71,13 +73,16 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
     """
     because: dict[tuple[str, str], dict[str, Any]] = {}
     set_aside: dict[tuple[str, str], dict[str, Any]] = {}
+    behind: dict[tuple[str, str], str] = {}
     risks: list[Risk] = []
     due_dates: list[date] = []
     leads = False
     for kind in KINDS.values():
         judged = [(each, relied_on(kind, each, at)) for each in documents if each["kind"] == kind.name]
-        # A judgement lowers nothing where the reader sees stricter reports: those count beside it.
-        partial = [(each, None) if judgement and judgement["partial"] else (each, judgement) for each, judgement in judged]
+        # A judgement lowers nothing where the reader sees stricter reports, or none that it relies on any more: those count beside it.
+        partial = [
+            (each, None if judgement and (judgement["partial"] or judgement["unsupported"]) else judgement) for each, judgement in judged
+        ]
         for some in (judged, *([partial] if partial != judged else [])):
             own, values = _values(kind, some)
             leads = leads or bool(own)
@@ -85,16 +90,18 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
             for position, risk in kind.risks(values, at):
                 risks.append(risk)
                 said, judgement = own[position]
-                since = rfc3339(start_of(risk.since)) if risk.since else said["stated_at"]
-                since = times.get(said["assessment"]["basis"].get(risk.figure, ""), since)
+                report = said["assessment"]["basis"].get(risk.figure, said["assessment"]["preferred"])
+                since = rfc3339(start_of(risk.since)) if risk.since else times.get(report, said["stated_at"])
                 reason = _reason(risk, said, judgement) or {"reason": risk.reason, "indicator": said["id"], "since": since, "judged": False}
                 because.setdefault((risk.reason, said["id"]), reason)
+                behind.setdefault((risk.reason, said["id"]), report)
         for reason in _lost_reasons(kind, judged, at, because):
             set_aside.setdefault((reason["reason"], reason["indicator"]), reason)
     return Urgency(
         level=LEVELS_WORST_FIRST[2 - len({risk.state for risk in risks})] if leads else None,
         because=list(because.values()),
         set_aside=list(set_aside.values()),
+        behind=behind,
         silent_days=_silent_days(documents, at),
         soonest=min(due_dates, default=None),
         people=max((risk.people for risk in risks), default=0),
@@ -104,9 +111,19 @@ def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str
 def _values(
     kind: Kind[Any], some: Iterable[tuple[Document, Judged | None]]
 ) -> tuple[list[tuple[Document, Judged | None]], list[Mapping[str, Any]]]:
-    """Return the documents of a kind that say something, and their values: judged ones, else assessed ones."""
-    own = [(each, judgement) for each, judgement in some if judgement is not None or each["provenance"] is not None]
-    return own, [each["value"] if judgement is None else judged_value(kind, judgement, each["value"]) for each, judgement in own]
+    """Return the documents of a kind that say something, and their values: judged ones, else assessed ones.
+
+    A document has two values where reports speak of a part that the judgement does not name.
+    """
+    found: list[tuple[tuple[Document, Judged | None], Mapping[str, Any]]] = []
+    for each, judgement in some:
+        left: Mapping[str, Any] | None = each["value"] if each["provenance"] is not None else None
+        if judgement is not None:
+            found.append(((each, judgement), judged_value(kind, judgement, each["value"])))
+            left = left and kind.not_judged(left, kind.value_model.model_validate(judgement["value"]))
+        if left is not None:
+            found.append(((each, None), left))
+    return [pair for pair, _ in found], [value for _, value in found]
 
 
 def _reason(risk: Risk, said: Document, judgement: Judged | None) -> dict[str, Any] | None:

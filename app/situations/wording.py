@@ -141,9 +141,9 @@ class Wording:
         pair = {"name": name[:1].lower() + name[1:] if clause.about.startswith("field_") else name, "value": text}
         return self.locale.gettext("%(name)s: %(value)s") % pair if clause.about else text
 
-    def value(self, kind: str, value: Mapping[str, Any] | None) -> str:
-        """Return what a value says; empty if it says nothing."""
-        clauses = [] if value is None else KINDS[kind].clauses(value)
+    def value(self, kind: str, value: Mapping[str, Any] | None, *, details: bool = False) -> str:
+        """Return what a value says, with details if wanted; empty if it says nothing."""
+        clauses = [] if value is None else [*KINDS[kind].clauses(value), *(KINDS[kind].details(value) if details else [])]
         return self.said(kind, clauses) if clauses else ""
 
     def agreement(self, found: Assessment, kind: str) -> str:

@@ -392,7 +392,11 @@ def test_basis_names_the_report_that_gives_each_figure() -> None:
     assessment = assessment_of(ROUTE, exact, month, year)
     assert assessment.preferred is year
     assert [value_of(assessment)[name] for name in ("since_earliest", "since_latest", "since")] == ["2016-07-07"] * 3
-    assert set(assessment.basis.values()) == {exact.id}
+    assert {each for name, each in assessment.basis.items() if "since" in name} == {exact.id}
+    assert {name: each for name, each in assessment.basis.items() if "since" not in name} == {
+        "directions.in.status": year.id,
+        "directions.out.status": year.id,
+    }
     assert assessment.agreement == "consistent"
 
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from app.board.value_text import subject_text, value_text
+from app.board.value_text import credited_figures, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.http.localization import localization_for
 
 ENGLISH = localization_for("en")
 DATES = {"runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-20"}
+_CONDITIONAL = "11 Aug 2016 \u2013 20 Aug 2016, On condition: \u201cif no convoy comes\u201d"
 NO_DATES = dict.fromkeys(DATES)
 
 
@@ -32,9 +33,18 @@ def test_range_is_shown_with_its_ends_or_its_qualifier(value: dict[str, Any], te
     assert value_text(value, "trapped_population", ENGLISH) == text
 
 
+def test_states_of_two_sources_are_credited_by_direction() -> None:
+    assert value_text({"status": "closed", "direction": "in"}, "route_closure", ENGLISH) == "in: closed"
+    value = {"directions": {"in": {"status": "closed"}, "out": {"status": "open"}}}
+    for basis, expected in (("12", {"1": "in: closed", "2": "out: open"}), ("11", {})):
+        assessment = {"basis": {f"directions.{way}.status": report for way, report in zip(("in", "out"), basis, strict=True)}}
+        assert credited_figures({"kind": "route_closure", "value": value, "assessment": assessment}, ENGLISH) == expected
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
+        ({"state": "will_run_out", "conditional_on": "if no convoy comes", **DATES}, _CONDITIONAL),
         ({"state": "will_run_out", **DATES}, "11 Aug 2016 \u2013 20 Aug 2016"),
         ({"state": "low", **NO_DATES, "relative_text": "dwindling"}, "low (\u201cdwindling\u201d)"),
         ({"state": "will_run_out", **NO_DATES, "imminence": "hours"}, "will run out: within hours"),
@@ -88,7 +98,10 @@ def test_other_kinds_are_shown_with_days_and_counts(kind: str, value: dict[str, 
     assert value_text(value, kind, ENGLISH) == text
 
 
-@pytest.mark.parametrize(("supplies", "shown"), [(["food", "medical"], ("food",)), (["medical"], ("medical",)), ([], ("none_of_these",))])
-def test_supply_that_was_taken_off_is_not_said_to_come(supplies: list[str], shown: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("supplies", "shown"), [(["food", "medical"], ("food",)), (["medical"], None), ([], ("none_of_these",))])
+def test_supply_that_was_taken_off_is_not_said_to_come(supplies: list[str], shown: tuple[str, ...] | None) -> None:
     clauses = KINDS["aid_delivery"].clauses({"stage": "delivered", "supplies": supplies, "removed": ["medical"]})
-    assert [each.codes["codes"] for each in clauses if each.path in ("supplies", "removed")] == [shown, ("medical",)]
+    assert [each.codes["codes"] for each in clauses if each.path in ("supplies", "removed")] == [
+        *([shown] if shown else []),
+        ("medical",),
+    ]

@@ -351,6 +351,89 @@ async def test_level_names_the_judgements_that_lower_it(curator: httpx.AsyncClie
     assert f"\n2. Judgement {opened['id']} of " in text
 
 
+@pytest.mark.parametrize(
+    ("said", "judged", "expected"),
+    [
+        ({}, {"status": "open", "direction": "in"}, {"way_out_closed"}),
+        ({"last_route": True}, {"status": "open", "direction": "in"}, {"way_out_closed"}),
+        ({"last_route": True}, {"status": "open", "direction": "out"}, {"way_in_closed", "last_route"}),
+        ({}, {"status": "restricted", "direction": "out", "passable_by": ["medical"]}, {"way_in_closed"}),
+        ({}, {"status": "open"}, set()),
+    ],
+)
+async def test_reports_count_for_the_direction_that_is_not_judged(
+    curator: httpx.AsyncClient, reference: Reference, said: dict[str, Any], judged: dict[str, Any], expected: set[str]
+) -> None:
+    closed = await post(curator, **report("route_closure", said))
+    reasons = {"way_in_closed", "way_out_closed", *(["last_route"] if said else [])}
+    await judge(curator, closed["indicator"], value={"route": "north-road"} | judged, confidence="high", sensitivity=None)
+    found = await get(curator, "/v1/situations/oldtown")
+    assert found["level"] == ("serious" if expected else "watch")
+    assert {(each["reason"], each["judged"]) for each in found["because"]} == {(each, False) for each in expected}
+    assert {each["reason"] for each in found["set_aside"]} == reasons - expected
+    brief = (await curator.get("/v1/situations/oldtown/brief.txt")).text
+    assert "an analyst's judgement, the level does not rest on this: north-road" in brief
+
+
+@sqlite_only
+async def test_judged_promise_is_told_as_a_promise(curator: httpx.AsyncClient, reference: Reference) -> None:
+    closed = await post(curator, **report("route_closure"))
+    for assertion in ("agreed", "announced"):
+        value = {"route": "north-road", "status": "open", "assertion": assertion, "since": "2027-01-01"}
+        await judge(curator, closed["indicator"], value=value)
+        told = f"Judgement of an analyst on north-road, not a report: open since 1 Jan 2027, only {assertion}"
+        assert told in (await curator.get("/v1/situations/oldtown/brief.txt")).text
+        assert told in (await curator.get("/v1/situations/oldtown/digest.txt", params={"since": 1})).text
+
+
+@mostly_sqlite
+async def test_withdrawn_judgement_is_in_the_digest_by_time_and_revision(curator: httpx.AsyncClient, reference: Reference) -> None:
+    said = await post(curator, **report())
+    judged = await judge(curator, said["indicator"])
+    head = await get(curator, "/v1/ledger/head")
+    assert await digest_of(curator, head["recorded_at"]) == []
+    await post(curator, f"/v1/judgements/{judged['id']}/retraction", reason="mistaken")
+    expected = [("withdrawn", judged["id"])]
+    assert await digest_of(curator, head["recorded_at"]) == await digest_of(curator, str(head["seq"])) == expected
+    now = (await get(curator, "/v1/ledger/head"))["recorded_at"]
+    # It was withdrawn by then, or not yet.
+    assert await digest_of(curator, now) == await digest_of(curator, judged["recorded_at"], as_of=head["recorded_at"]) == []
+    await judge(curator, said["indicator"], reasons="counted again")
+    assert [each for each, _ in await digest_of(curator, head["recorded_at"])] == ["new"]
+
+
+async def digest_of(client: httpx.AsyncClient, since: str, **params: str) -> list[tuple[str, str]]:
+    """Return the changes of a place since a time or revision, each with its judgement."""
+    found = await get(client, "/v1/situations/oldtown/digest", since=since, **params)
+    return [(each["change"], each["judgement"]) for each in found["items"]]
+
+
+async def test_judgement_without_its_reports_lowers_no_level(curator: httpx.AsyncClient, reference: Reference) -> None:
+    food = await post(curator, **report("supply_runout", {"in_days_min": 2, "in_days_max": 2}))
+    resupplied = {"supply": "food", "state": "resupplied"}
+    bodies = [report("supply_runout", source=each, stated_at="2016-07-29") | {"value": resupplied} for each in ("rebels", "army")]
+    first, second = [await post(curator, **body) for body in bodies]
+    relied = [first["id"], second["id"]]
+    judged = await judge(curator, food["indicator"], value=resupplied, confidence="high", reports=relied)
+    assert await level(curator) == ("watch", [])
+    then = {"known_at": (await get(curator, "/v1/ledger/head"))["recorded_at"]}
+    await post(curator, f"/v1/reports/{first['id']}/retraction", reason="mistaken")
+    assert await level(curator) == ("watch", [])
+    correction = bodies[1] | {"reason": "mistyped", "value": resupplied | {"state": "low"}}
+    await post(curator, f"/v1/reports/{second['id']}/correction", **correction)
+    assert await level(curator) == ("serious", [("past_due", False)])
+    for found in (await standing(curator, food["indicator"]), await get(curator, f"/v1/judgements/{judged['id']}")):
+        assert found is not None
+        assert (found["unsupported"], found["lapsed"], found["partial"]) == (True, False, False)
+    mark = "All reports that it relies on were withdrawn or corrected"
+    assert mark in (await curator.get("/v1/situations/oldtown/brief.txt")).text
+    assert "without its statements" in (await curator.get("/places/oldtown", params={"now": "true"})).text
+    assert (await level(curator, **then))[0] == "watch"
+    assert mark not in (await curator.get("/v1/situations/oldtown/brief.txt", params=then)).text
+    await post(curator, f"/v1/reports/{first['id']}/reinstatement", reason="right after all")
+    assert await level(curator) == ("watch", [])
+
+
 @mostly_sqlite
 async def test_judgement_lowers_no_level_where_stricter_reports_stand(
     curator: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference

@@ -329,6 +329,62 @@ async def test_brief_says_a_state_against_the_assessment_once(client: httpx.Asyn
     assert "Against this: working [" in text, text
 
 
+@pytest.mark.parametrize(
+    ("way_in", "way_out", "said", "credited"),
+    [
+        ({"status": "closed"}, {"status": "open"}, "in: closed [1], out: open [2]. Only one source says this", ["un", "icrc"]),
+        (
+            {"status": "closed", "cause": "hostilities"},
+            {"status": "closed", "since": "2016-08-15", "cause": "mines_uxo"},
+            "in: closed [1], out: closed since 15 Aug 2016 [2], cause: mines and unexploded ordnance [2].",
+            ["un", "icrc"],
+        ),
+        ({"status": "closed"}, {"status": "closed"}, "north-road: closed [1] [2]. Only one source says this", ["un", "icrc"]),
+        (
+            {"status": "open"},
+            {"status": "restricted", "passable_by": ["medical"]},
+            "in: open [1], out: restricted [2], passable by: medical teams [2].",
+            ["un", "icrc"],
+        ),
+    ],
+)
+async def test_brief_credits_each_direction_to_its_source(
+    client: httpx.AsyncClient,
+    reference: Reference,
+    way_in: dict[str, Any],
+    way_out: dict[str, Any],
+    said: str,
+    credited: list[str],
+) -> None:
+    for source, way, value in (("un", "in", way_in), ("icrc", "out", way_out)):
+        await reference.add("sources", slug=source, name=source, type="un", reliability="A")
+        body = report("route_closure", {"route": "north-road", "direction": way} | value, source=source, stated_at="2016-08-20")
+        each = await post(client, **body)
+    text = await brief(client)
+    assert said in text
+    assert [line.partition(". ")[2].partition(",")[0] for line in text.partition("Sources\n\n")[2].splitlines()[:2]] == credited
+    if way_in["status"] == way_out["status"]:
+        assert "north-road: no way in [1], no way out [2]." in text
+    basis = (await client.get(f"/v1/indicators/{each['indicator']}")).json()["assessment"]["basis"]
+    assert basis["directions.out.status"] == each["id"] != basis["directions.in.status"]
+
+
+async def test_conditions_are_told_with_the_figure_wherever_people_read(client: httpx.AsyncClient, reference: Reference) -> None:
+    condition = "if no convoy gets in"
+    await warn(client, "food", "2016-08-30", stated_at="2016-08-20", value={"conditional_on": condition})
+    await post(client, **report(value={"people": 7000, "includes_combatants": "yes"}, stated_at="2016-08-20"))
+    situation = (await client.get("/v1/situations/oldtown", params={"as_of": "2016-08-20"})).json()
+    assert (situation["supplies"][0]["conditional_on"], situation["trapped"][0]["includes_combatants"]) == (condition, "yes")
+    text, said = await brief(client), f"Food: will run out on 30 Aug 2016, on condition: \u201c{condition}\u201d [2]"
+    assert said in text, text
+    assert "Trapped: 7,000, combatants included [1]" in text, text
+    digest = await client.get("/v1/situations/oldtown/digest.txt", params={"since": "2016-08-01", "as_of": "2016-08-20"})
+    assert f"Assessed: {said[6:-4]}." in digest.text
+    page = (await client.get("/places/oldtown", params={"as_of": "2016-08-20"})).text
+    assert page.count(f"On condition: \u201c{condition}\u201d") >= 2
+    assert "combatants included" in page
+
+
 async def test_titles_name_the_time_that_the_client_asked_for(client: httpx.AsyncClient, reference: Reference) -> None:
     """A day stands for its end; a time of a day is named, because others of that day show something else."""
     for known_at, name in (("2026-07-28T02:45:03+01:00", "28 Jul 2026, 01:45:03 UTC"), ("2026-07-28", "28 Jul 2026")):
@@ -407,7 +463,7 @@ class TestAleppo:
             "- People are trapped [1].\n"
             "- Basic supplies: runs out soon [2].\n"
             "- Food: runs out soon [3].\n"
-            "- Castello Road: no way in, no way out, no other way in is left [4] [5].\n"
+            "- Castello Road: no way in, no way out [4], no other way in is left [5].\n"
             "- Ramouseh passage: no way in, no way out [6].\n\n"
             "## People\n\n"
             "- Trapped: claims between 250,000 [7] and 300,000 [1], preferred figure: 300,000 [1]. Sources contradict each other. "

@@ -1,6 +1,7 @@
 """Tests of warnings and their outcomes."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -143,6 +144,10 @@ async def test_delivery_of_other_supplies_shows_no_outcome(client: httpx.AsyncCl
         ({"supplies": ["water"]}, 422),
         ({"supplies": []}, 422),
         ({"removed": ["food"]}, 422),
+        ({"supplies": ["water", "food"], "removed": ["food"]}, 422),
+        ({"supplies": ["food"], "removed": ["food"]}, 422),
+        ({"supplies": ["basic"], "removed": ["food"]}, 422),
+        ({"supplies": ["basic"], "removed": ["water"]}, 201),
         ({"supplies": ["water", "food"]}, 201),
         ({"supplies": ["basic"]}, 201),
         ({}, 201),
@@ -156,6 +161,32 @@ async def test_delivery_of_other_supplies_shows_no_outcome(client: httpx.AsyncCl
             assert [(each["pointer"], "other supplies than food" in each["detail"]) for each in answer.json()["errors"]] == [
                 ("/report", True)
             ]
+
+
+@sqlite_only
+async def test_outcome_that_would_change_nothing_is_rejected(client: httpx.AsyncClient, reference: Reference) -> None:
+    warning = await warn(client, "food", "2016-08-12")
+    path, convoys = f"/v1/indicators/{warning['indicator']}/outcome", {}
+    for at, stage in enumerate(("planned", "turned_back", "delivered", "partly_delivered")):
+        value = {"operation": f"convoy-{at}", "stage": stage, "on_earliest": "2016-08-10"}
+        convoys[stage] = await post(client, **report("aid_delivery", value, stated_at="2016-08-10"))
+
+    async def try_outcome(outcome: str, seen: dict[str, Any]) -> tuple[int, list[str]]:
+        answer = await client.post(path, json={"outcome": outcome, "reason": "it was seen", "report": seen["id"]})
+        return answer.status_code, [each["pointer"] for each in answer.json().get("errors", [])]
+
+    for stage, status in (("planned", 422), ("turned_back", 422), ("delivered", 201), ("partly_delivered", 201)):
+        assert (await try_outcome("averted", convoys[stage]))[0] == status, stage
+        await set_outcome(client, warning, "pending", convoys[stage])
+    assert await try_outcome("overtaken", convoys["turned_back"]) == (201, [])
+    ran_out = await warn(client, "food", None, source="monitor", stated_at="2016-08-15", value={"state": "ran_out"})
+    assert await try_outcome("averted", ran_out) == (422, ["/report"])
+    value = (await client.get(f"/v1/indicators/{warning['indicator']}")).json()["value"]
+    assert (value["state"], value["outcome"]) == ("ran_out", None)
+    late = await post(client, **report("aid_delivery", {"operation": "late", "stage": "delivered"}, stated_at="2016-08-16"))
+    for outcome in ("averted", "overtaken", "unknown"):
+        assert await try_outcome(outcome, late) == (422, ["/outcome"])
+    assert await try_outcome("materialised", ran_out) == (201, [])
 
 
 @mostly_sqlite

@@ -152,10 +152,11 @@ class AidDeliveryKind(Kind[AidDelivery]):
         if value.get("planned_for") is not None:
             found.append(Clause(gettext_noop("planned for %(number)s"), {"number": ("planned_for", value["planned_for"])}))
         for name, message in (("supplies", gettext_noop("with: %(codes)s")), ("removed", gettext_noop("taken off: %(codes)s"))):
-            # Supplies that were taken off did not arrive, unless nothing else was on it: then a part of them may have.
+            # Supplies that were taken off did not arrive.
             taken_off = (value.get("removed") or ()) if name == "supplies" else ()
-            if value.get(name) is not None:
-                codes = [each for each in value[name] if each not in taken_off] or value[name] or ("none_of_these",)
+            said = value.get(name)
+            codes = [each for each in said if each not in taken_off] if said else [] if said is None else ["none_of_these"]
+            if codes:
                 found.append(Clause(message, codes={"codes": tuple(codes)}, path=name))
         if value.get("denied_since"):
             found[0] = Clause(gettext_noop("denied since %(day)s"), {"day": ("denied_since", value["denied_since"])})
@@ -171,7 +172,7 @@ class AidDeliveryKind(Kind[AidDelivery]):
         since, position = max(arrived) if arrived else min(followed, default=(None, 0))
         if since is None or (at.date() - date.fromisoformat(since)).days < MAX_DAYS_WITHOUT_DELIVERY:
             return []
-        return [(position, Risk("held", "no_delivery", since=since))]
+        return [(position, Risk("held", "no_delivery", figure="last_delivery" if arrived else "followed_since", since=since))]
 
     def place_facts(self, values: Sequence[Mapping[str, Any]], at: datetime) -> dict[str, Any]:
         """Return the last delivery of all operations, the days since, and the first day since which one is denied."""
@@ -185,10 +186,12 @@ class AidDeliveryKind(Kind[AidDelivery]):
         return label if value.stage in ARRIVED | FAILED else strictest(label, Label.AMBER_STRICT)
 
     def is_about(self, value: AidDelivery, subject: str) -> bool:
-        """Tell whether it brings a supply, or does not say what it brings; `basic` is a word for any."""
-        if value.supplies is None:
-            return subject not in (value.removed or ())
-        return bool(value.supplies) and (subject == "basic" or not {subject, "basic"}.isdisjoint(value.supplies))
+        """Tell whether it brings a supply that was not taken off, or does not say what it brings; `basic` is a word for any."""
+        taken_off = value.removed or ()
+        if subject in taken_off or value.supplies is None:
+            return subject not in taken_off
+        brought = set(value.supplies).difference(taken_off)
+        return bool(brought) and (subject == "basic" or not brought.isdisjoint({subject, "basic"}))
 
     def severity(self, value: AidDelivery) -> Severity:
         """Return whether it arrived or failed; any other stage contradicts nothing."""

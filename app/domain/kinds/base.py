@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Literal
 from pydantic import BaseModel
 
 from app.domain.kinds.combining import Combined, Part, StatedValue
-from app.domain.kinds.showing import Alert, Clause, DatePlot, RangePlot, Risk, StatePlot, plot_clauses
+from app.domain.kinds.showing import Alert, Clause, DatePlot, RangePlot, Risk, StatePlot, code_clause, plot_clauses, words_clause
 from app.domain.kinds.values import V
 from app.domain.times import MIN_DAY
 from app.domain.tlp import Label, strictest
@@ -164,9 +164,8 @@ class Kind(ABC, Generic[V]):
 
     def details(self, value: Mapping[str, Any]) -> list[Clause]:
         """Return what a brief says about a value besides its clauses."""
-        of_code = {name: {"codes": {"said": (value[name],)}} for name in self.brief_codes if value.get(name)}
-        found = of_code | {name: {"words": {"said": value[name]}} for name in self.brief_words if value.get(name)}
-        return [Clause("%(said)s", about=f"field_{name}", path=name, **parts) for name, parts in found.items()]
+        codes = [code_clause(value[name], about=f"field_{name}", path=name) for name in self.brief_codes if value.get(name)]
+        return [*codes, *(each for name in self.brief_words for each in words_clause(value, name))]
 
     def happened_on(self, value: Mapping[str, Any]) -> date | None:
         """Return the day by which what an assessed value says had happened, for a kind that `outdates` others; None for nothing."""
@@ -292,6 +291,10 @@ class Kind(ABC, Generic[V]):
     def combine_parts(self, parts: Mapping[str, Part[V]], preferred: StatedValue[V]) -> Combined:
         """Combine the parts of a subject, at least one of which has a report that leads; `preferred` leads the worst of them."""
         return self.combine(next(iter(parts.values())))
+
+    def not_judged(self, value: Mapping[str, Any], judged: V) -> dict[str, Any] | None:
+        """Return what an assessed value says of the parts of the subject that a judgement does not name; None for nothing."""
+        return None
 
     def unknown(self, value: V) -> dict[str, Any]:
         """Return the assessed value where no report leads: null but for the fields that all reports on the subject share."""

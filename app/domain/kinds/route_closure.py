@@ -72,6 +72,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         state="status",
         states=("open", "restricted", "closed"),
         parts={"in": "status_in", "out": "status_out"},
+        part="direction",
         qualifier="assertion",
         missing="only_announced",
     )
@@ -90,6 +91,8 @@ class RouteClosureKind(Kind[RouteClosure]):
         "observed": gettext_noop("observed"),
         "agreed": gettext_noop("agreed"),
         "announced": gettext_noop("announced"),
+        "not_yet_agreed": gettext_noop("only agreed"),
+        "not_yet_announced": gettext_noop("only announced"),
         "because_way_in_closed": gettext_noop("no way in"),
         "because_way_out_closed": gettext_noop("no way out"),
         "because_last_route": gettext_noop("no other way in is left"),
@@ -136,6 +139,11 @@ class RouteClosureKind(Kind[RouteClosure]):
             found = [each for way, own in ways.items() for each in _clauses(own, way, f"directions.{way}.")]
         return [*found, *([code_clause("because_last_route", path="last_route")] if value.get("last_route") else [])]
 
+    def details(self, value: Mapping[str, Any]) -> list[Clause]:
+        """Return the cause, and that a judgement is of what is only agreed or announced."""
+        firm = value.get("assertion") or "observed"
+        return [*([] if firm == "observed" else [code_clause(f"not_yet_{firm}")]), *super().details(value)]
+
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Sort by route, then by place."""
         return summary["route"], place
@@ -163,7 +171,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         for way in DIRECTIONS:
             known = [(position, own) for position, value in enumerate(values) if (own := value["directions"][way])["status"] is not None]
             if all(own["status"] == "closed" or own["passable_by"] == [] for _, own in known):
-                found += [(position, Risk("held", f"way_{way}_closed")) for position, _ in known]
+                found += [(position, Risk("held", f"way_{way}_closed", figure=f"directions.{way}.status")) for position, _ in known]
         for position, value in enumerate(values):
             if value["last_route"] and "closed" in (value["status"], value["status_in"]):
                 found.append((position, Risk("held", "last_route", figure="last_route")))
@@ -195,6 +203,17 @@ class RouteClosureKind(Kind[RouteClosure]):
     def disputes(self, one: StatedValue[RouteClosure], other: StatedValue[RouteClosure]) -> bool:
         """Tell whether two reports give the same state since different days."""
         return one.value.status == other.value.status and disjoint(one.value.range(), other.value.range())
+
+    def not_judged(self, value: Mapping[str, Any], judged: RouteClosure) -> dict[str, Any] | None:
+        """Return the direction that a judgement on the other leaves to the reports."""
+        left = {way: own for way, own in (value["directions"] or {}).items() if way != judged.direction and own["status"]}
+        if judged.direction == "both" or not left:
+            return None
+        ((way, own),) = left.items()
+        other = judged.direction
+        blank = {"directions": {way: own, other: dict.fromkeys(own)}, f"status_{way}": own["status"], f"status_{other}": None}
+        # Whether another way in is left is said of the way in.
+        return {**value, **own, **blank, "last_route": value["last_route"] if way == "in" else None}
 
     def combine(self, part: Part[RouteClosure]) -> Combined:
         """Return the state of a route as if it had one direction."""
@@ -251,17 +270,15 @@ def _clauses(value: Mapping[str, Any], way: str, path: str) -> list[Clause]:
     elif first or last:
         since = Clause(gettext_noop("%(status)s since %(day)s"), {"day": earliest if first else latest}, codes, way)
     else:
-        since = code_clause(status, about=way)
+        since = code_clause(status, about=way, path=f"{path}status")
     if status == "closed" or users is None:
         return [since]
-    passable = (
-        Clause(gettext_noop("passable by: %(users)s"), codes={"users": users}) if users else Clause(gettext_noop("passable by no one"))
-    )
-    return [since, passable]
+    message = gettext_noop("passable by: %(users)s") if users else gettext_noop("passable by no one")
+    return [since, Clause(message, codes={"users": users} if users else {}, path=f"{path}passable_by")]
 
 
 def _direction(part: Part[RouteClosure]) -> tuple[RouteDirectionReading, dict[str, StatedValue[RouteClosure]]]:
-    """Return the state of one direction, and the reports behind its dates."""
+    """Return the state of one direction, and the reports behind it and its dates."""
     if part.preferred is None:
         return RouteDirectionReading(agreement=part.agreement), {}
     same = [each for each in part.in_order() if each.value.status == part.preferred.value.status]
@@ -270,8 +287,8 @@ def _direction(part: Part[RouteClosure]) -> tuple[RouteDirectionReading, dict[st
     found = RouteDirectionReading(
         status=leading.status, since_earliest=earliest, since_latest=latest, passable_by=leading.passable_by, agreement=part.agreement
     )
-    figures = {"since_earliest": earliest, "since_latest": latest}
-    return found, basis_of(same, {name: (day, attrgetter(name)) for name, day in figures.items()})
+    figures = {"status": leading.status, "since_earliest": earliest, "since_latest": latest, "passable_by": leading.passable_by}
+    return found, basis_of(same, {name: (figure, attrgetter(name)) for name, figure in figures.items()})
 
 
 def _check_observed(value: RouteClosure, stated_on: date) -> None:

@@ -145,7 +145,7 @@ class ServiceStatusKind(Kind[ServiceStatus]):
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
         """Return `short` if hospitals or the water supply are out of service."""
         is_out = value["state"] == "out_of_service" and value["service"] in _VITAL
-        return Risk("short", "out_of_service", since=value["since"]) if is_out else None
+        return Risk("short", "out_of_service", figure="since", since=value["since"]) if is_out else None
 
     def alert(self, value: ServiceStatus, sent_on: date) -> Alert | None:
         """Return an alert for a service that is out of service only."""

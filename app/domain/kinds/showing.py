@@ -55,7 +55,7 @@ class DatePlot:
     """Fields of a forecast date. The board draws a band of dates over time, and states in rows where no report gives a date.
 
     `states` is in order from top to bottom. `imminence` is the field that says how soon where no date is given, `quote` the one with
-    the source's own words.
+    the source's own words, `condition` the one that says on what condition.
     """
 
     earliest: str
@@ -64,13 +64,15 @@ class DatePlot:
     states: tuple[str, ...]
     imminence: str = ""
     quote: str = ""
+    condition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StatePlot:
     """The field of a state. The board draws states over time in rows, in the order of `states` from top to bottom.
 
-    `parts` maps parts of the subject to fields with their own state. `qualifier` is a field that is shown unless it has its default.
+    `parts` maps parts of the subject to fields with their own state, `part` is the field of a report that names its part.
+    `qualifier` is a field that is shown unless it has its default.
     `missing` is the code to show when no state is known. `tones` are states of routes whose colours the states have, by state.
     `counts` are fields that say how many of how many are in the state, `days` those of the first and last day of it.
     """
@@ -78,6 +80,7 @@ class StatePlot:
     state: str
     states: tuple[str, ...]
     parts: Mapping[str, str] = field(default_factory=dict)
+    part: str = ""
     qualifier: str = ""
     missing: str = "unknown"
     tones: Mapping[str, str] = field(default_factory=dict)
@@ -119,6 +122,11 @@ QUALIFIED = {
 def code_clause(code: str, **more: Any) -> Clause:
     """Return a clause that is the label of a code."""
     return Clause("%(code)s", codes={"code": (code,)}, **more)
+
+
+def words_clause(value: Mapping[str, Any], name: str) -> list[Clause]:
+    """Return a field of free text in quotation marks after its label; nothing where it is not said."""
+    return [Clause("%(said)s", about=f"field_{name}", path=name, words={"said": value[name]})] if value.get(name) else []
 
 
 def plot_clauses(value: Mapping[str, Any], plot: RangePlot | DatePlot | StatePlot | None) -> list[Clause]:

@@ -11,7 +11,7 @@ from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import Kind, Severity
 from app.domain.kinds.combining import Combined, Part, basis_of
-from app.domain.kinds.showing import Alert, Clause, DatePlot, Risk, code_clause, date_clauses, gettext_noop
+from app.domain.kinds.showing import Alert, Clause, DatePlot, Risk, code_clause, date_clauses, gettext_noop, words_clause
 from app.domain.kinds.values import Day, Days, ShortText, SupplyType, Value, WarningFields, closed_set, field_error
 from app.domain.tlp import Label, strictest
 
@@ -100,7 +100,10 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     evidence_kinds = frozenset({"aid_delivery"})
     has_alerts = True
     situation_group = "supplies"
-    summary_fields = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "imminence", "relative_text", "outcome", "due")
+    summary_fields = (
+        *("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "imminence", "relative_text", "conditional_on"),
+        *("outcome", "due"),
+    )
     situation_columns = (
         ("soonest_runout.supply", "#item+type", "text"),
         ("soonest_runout.state", "#status+supply", "text"),
@@ -131,6 +134,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         states=("resupplied", "will_run_out", "low", "ran_out"),
         imminence="imminence",
         quote="relative_text",
+        condition="conditional_on",
     )
     code_labels = {
         "supply_runout": gettext_noop("Supplies"),
@@ -154,6 +158,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "days": gettext_noop("within days"),
         "weeks": gettext_noop("within weeks"),
         "months": gettext_noop("within months"),
+        "field_conditional_on": gettext_noop("On condition"),
         "because_past_due": gettext_noop("may have run out, outcome not known"),
         "because_due_soon": gettext_noop("runs out soon"),
         "because_imminent": gettext_noop("runs out within hours or days"),
@@ -200,13 +205,13 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         }
 
     def clauses(self, value: Mapping[str, Any]) -> list[Clause]:
-        """Return the state with its days, or how soon where no day is given."""
+        """Return the state with its days, or how soon where no day is given, and on what condition."""
         state, warns = value.get("state"), value.get("state") in _WARNING_STATES
         days = (value, "runs_out_earliest", "runs_out_latest")
         dates = date_clauses(*days, _WILL_RUN_OUT) if warns else date_clauses(*days)
         said = [] if state is None or (state == "will_run_out" and dates) else [code_clause(state)]
-        soon = value.get("imminence") if warns and not dates else None
-        return [*said, *dates, *([code_clause(soon, path="imminence")] if soon else [])]
+        soon = [code_clause(value["imminence"], path="imminence")] if warns and not dates and value.get("imminence") else []
+        return [*said, *dates, *soon, *words_clause(value, "conditional_on")]
 
     def situation_fields(self, items: Sequence[dict[str, Any]], unknown: Collection[str]) -> dict[str, Any]:
         """Add the soonest run-out."""
@@ -295,6 +300,4 @@ def _check_days(resolved: SupplyRunout, sent: SupplyRunout, stated_on: date) -> 
 
 
 def _urgency(days: int) -> str:
-    if days < 0:
-        return "Past"
-    return "Immediate" if days <= 1 else "Expected" if days <= 7 else "Future"
+    return "Past" if days < 0 else "Immediate" if days <= 1 else "Expected" if days <= 7 else "Future"

@@ -10,7 +10,7 @@ from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import Kind, Severity
 from app.domain.kinds.combining import Combined, Part, basis_of, claimed_range
-from app.domain.kinds.showing import RangePlot, Risk, gettext_noop
+from app.domain.kinds.showing import Clause, RangePlot, Risk, code_clause, gettext_noop
 from app.domain.kinds.values import People, Value, check_people, closed_set, widened
 
 Concept = TypeAliasType("Concept", Literal["trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining"])
@@ -100,13 +100,14 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         "at_risk": gettext_noop("At risk"),
         "in_need": gettext_noop("In need"),
         "remaining": gettext_noop("Remaining"),
+        "combatants_included": gettext_noop("combatants included"),
         "because_trapped": gettext_noop("people are trapped"),
         "because_besieged": gettext_noop("people are besieged"),
         "because_encircled": gettext_noop("people are encircled"),
         "because_remaining": gettext_noop("people remain inside"),
     }
     situation_group = "trapped"
-    summary_fields = ("concept", "people", "people_low", "people_high", "qualifier")
+    summary_fields = ("concept", "people", "people_low", "people_high", "qualifier", "includes_combatants")
     situation_columns = tuple(
         (f"trapped.{concept}.{field}", f"#affected+{concept}{bound}", "integer")
         for concept in CONCEPTS
@@ -115,6 +116,11 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
     value_model = TrappedPopulation
     assessment_model = TrappedPopulationReading
     example = {"concept": "trapped", "people": 300000, "qualifier": "about"}
+
+    def details(self, value: Mapping[str, Any]) -> list[Clause]:
+        """Return that combatants are counted, if they are."""
+        is_mixed = value.get("includes_combatants") == "yes"
+        return [code_clause("combatants_included", path="includes_combatants")] if is_mixed else []
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Sort by the order of the concepts, then by place."""
