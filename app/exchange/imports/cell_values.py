@@ -111,7 +111,7 @@ def _integer(text: str, cell: Cell) -> int:
     if match := _FRACTION.fullmatch(text):
         whole, mark, part = match.groups()
         meant = [whole, str(int(whole) + 1)] if int(part) else [whole]
-        # Three digits may be thousands; a comma may stand at the wrong place.
+        # Three digits may be thousands; a comma may be a slip.
         meant += [str(int(whole + part))] if len(part) == 3 or (int(part) and mark != ".") else []
         said = f"{', '.join(meant[:-1])} or {meant[-1]}, whichever is meant" if len(meant) > 1 else f"{whole} if that is meant"
         raise ValueError(f"must be a whole number in digits alone: write {said}")

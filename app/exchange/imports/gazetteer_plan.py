@@ -71,7 +71,7 @@ class Step:
 
 
 class _Shown(NamedTuple):
-    """What a known place has beside its record: its names in further languages, and where it lies."""
+    """Further fields of a known place: its names in other languages, and where it lies."""
 
     names: dict[str, str]
     centroid: list[float] | None
