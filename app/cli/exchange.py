@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, TypeVar
 
@@ -38,6 +39,7 @@ commands.add_typer(pull_commands, name="pull")
 Result = TypeVar("Result", bound=FileResult)
 Sheet = Annotated[str | None, typer.Option(help="Sheet of a workbook to read; by default all that are not hidden.")]
 Write = Annotated[bool, typer.Option("--write", help="Write the data. Without it, print what would be written.")]
+OnlyGood = Annotated[bool, typer.Option("--only-good", help="Record the valid rows although others are invalid.")]
 Organisation = Annotated[str, typer.Option(help="Organisation that reports; a full export names its own.")]
 
 
@@ -101,7 +103,7 @@ def export(
 def import_file(
     path: Annotated[Path, typer.Argument(help="A .csv, .xlsx, .ods, .json or .ndjson file of statements, or a file of `lifeline export`.")],
     write: Write = False,
-    only_good: Annotated[bool, typer.Option("--only-good", help="Record the valid rows although others are invalid.")] = False,
+    only_good: OnlyGood = False,
     org: Organisation = "import",
     sheet: Sheet = None,
     kind: Annotated[str | None, typer.Option(help="Kind, in a file without it.")] = None,
@@ -127,7 +129,7 @@ def import_file(
                 return await _import(statements, write=write, only_good=only_good)
 
     result = run(work())
-    print_result(result, _print_full_import if result.holds is ImportContent.EXPORT else _print_import)
+    print_result(result, _print_full_import if result.holds is ImportContent.EXPORT else partial(_print_import, write=write))
 
 
 async def _import(importer: FullImport | StatementImport, *, write: bool, only_good: bool = False) -> ImportOut:
@@ -171,7 +173,7 @@ def _print_full_import(result: ImportOut) -> None:
         stdout.print(f"A full export for the clearance {result.clearance}: {counts}. Nothing was written: add --write.")
 
 
-def _print_import(result: ImportOut) -> None:
+def _print_import(result: ImportOut, *, write: bool) -> None:
     if result.unread_columns:
         stdout.print(f"Ignored columns: {', '.join(result.unread_columns)}.")
     if not result.written and result.shown:
@@ -184,7 +186,9 @@ def _print_import(result: ImportOut) -> None:
             stdout.print(f"... and {more} more.")
     created = "recorded" if result.written else "would be recorded"
     stdout.print(f"{result.rows} rows: {result.created} {created}, {result.existing} recorded already, {result.refused} rejected.")
-    if not result.written:
+    if not result.written and write:
+        stdout.print("Nothing was written: correct the rejected rows, or add --only-good to record the others.")
+    elif not result.written:
         stdout.print("Nothing was written: add --write" + (", and --only-good to record the valid rows." if result.refused else "."))
 
 
@@ -233,11 +237,15 @@ def pull_hapi(
     url: Annotated[str, typer.Argument(help="URL with its parameters: https://.../affected-people/humanitarian-needs?...")],
     source: Annotated[str, typer.Option(help="Slug of the source that states the figures.")],
     write: Write = False,
+    only_good: OnlyGood = False,
     org: Organisation = "import",
 ) -> None:
     """Import the number of people in need from an HDX HAPI endpoint (humanitarian-needs, totals of all sectors and groups)."""
     if not is_theme(url):
         raise fail(f"Only the theme {THEME} of HDX HAPI is read: give the address https://.../affected-people/{THEME}?...")
+
+    if {"limit", "offset"} & httpx.URL(url).params.keys():
+        raise fail("All pages are read: leave limit and offset out of the address.")
 
     async def work() -> tuple[ImportOut, int]:
         settings = load_settings()
@@ -245,10 +253,11 @@ def pull_hapi(
             with tempfile.TemporaryFile() as file:
                 async with HapiClient(url) as client:
                     skipped = await write_statements(client, source, file)
-                return await _import(StatementImport(file, Format.NDJSON, database, author_for(org), settings), write=write), skipped
+                statements = StatementImport(file, Format.NDJSON, database, author_for(org), settings)
+                return await _import(statements, write=write, only_good=only_good), skipped
 
     with _upstream_errors(url, "cannot be read as HDX HAPI", httpx.HTTPError, KeyError, TypeError):
         result, skipped = run(work())
     if skipped:
         stdout.print(f"{skipped} rows skipped: they are not totals of people in need.")
-    print_result(result, _print_import)
+    print_result(result, partial(_print_import, write=write))

@@ -35,7 +35,7 @@ def import_places(
 ) -> None:
     """Import a gazetteer: each unit becomes a place with its P-code, inside the unit above. Nothing is written if a row is invalid.
 
-    A known place whose name, parent or codes differ is a problem, unless --update changes it. Units without a name are left out.
+    A known place that differs is a problem, unless --update changes it. Units without a name are left out.
     Importing a file again adds nothing, so repeat an import that was interrupted.
     """
     result = GazetteerResult()
@@ -65,6 +65,8 @@ def _print_places(result: GazetteerResult) -> None:
         added, existing, changed = "added", "existed already", "changed"
     else:
         added, existing, changed = "to add", "exist already", "would be changed"
+    if result.unread_columns:
+        stdout.print(f"Ignored columns: {', '.join(result.unread_columns)}.", markup=False)
     for change in result.changes:
         stdout.print(f"{change} ({changed})", markup=False)
     parts = [f"{result.rows} rows: places {added}: {counts}; {result.existing} {existing}"]

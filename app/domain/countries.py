@@ -6,7 +6,7 @@ from babel import Locale, UnknownLocaleError
 from babel.core import get_global
 
 _ALPHA3 = re.compile("[A-Z]{3}")
-# Free for everybody's use, so that no country has them; Kosovo goes by two of them, which have places in the lists of OCHA and CLDR.
+# User-assigned codes, which no country has but Kosovo: OCHA and CLDR each use one of them.
 _USER_ASSIGNED = re.compile("AAA|Q[M-Z][A-Z]|X[A-Z]{2}|ZZ[A-Z]")
 _KOSOVO = frozenset({"XKX", "XKK"})
 # Alpha-3 codes of countries whose alpha-2 code another one has now.

@@ -76,7 +76,7 @@ async def test_unknown_country_in_a_filter_gets_422_with_the_known_ones(client: 
     await reference.add("places", slug="homs", name="Homs", country="SYR")
     for name in LISTS:
         assert problems(await client.get(f"/v1/{name}?country=ZZZ"))["?country"].endswith("use one that has places, SYR"), name
-    # Codes that everybody may use, but Kosovo's, and one of a country that was divided.
+    # User-assigned codes, two of them of Kosovo, and one of a country that was divided.
     known = {each: (await client.get(f"/v1/places?country={each}")).status_code for each in ("XXX", "QQQ", "SUN", "XKX", "YEM")}
     assert known == {"XXX": 422, "QQQ": 422, "SUN": 422, "XKX": 200, "YEM": 200}
 

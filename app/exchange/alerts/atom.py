@@ -6,6 +6,7 @@ Aggregators fetch either of the two, and many have no base address to complete a
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from app.domain.times import rfc3339
 from app.exchange.alerts.cap import Message, add_element, xml_document
@@ -14,8 +15,8 @@ NAMESPACE = "http://www.w3.org/2005/Atom"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def render_feed(messages: Sequence[Message], *, url: str, query: str, next_url: str | None, sender: str) -> bytes:
-    """Render a page of the feed at an absolute address, newest message first; `query` selected the page."""
+def render_feed(messages: Sequence[Message], *, url: str, query: str, next_url: str | None, sender: str, lang: str | None = None) -> bytes:
+    """Render a page of the feed at an absolute address, newest message first; `query` selected the page, `lang` chose the names."""
     ET.register_namespace("", NAMESPACE)
     feed = ET.Element(f"{{{NAMESPACE}}}feed")
     add_element(feed, "id", url)
@@ -31,7 +32,7 @@ def render_feed(messages: Sequence[Message], *, url: str, query: str, next_url: 
         add_element(entry, "id", message_url)
         add_element(entry, "title", message.headline)
         add_element(entry, "updated", rfc3339(message.sent))
-        _link(entry, "alternate", message_url, "application/cap+xml")
+        _link(entry, "alternate", message_url if lang is None else f"{message_url}?{urlencode({'lang': lang})}", "application/cap+xml")
         add_element(entry, "category").set("term", message.type)
         add_element(entry, "summary", message.note or message.headline)
     return xml_document(feed)

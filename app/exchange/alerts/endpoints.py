@@ -78,7 +78,7 @@ async def list_alerts(
             await require_known_filters(connection, filters, caller.level)
     feed = absolute_url(request, "/v1/alerts")
     older = absolute_url(request, next_url(request, ALERT_CURSOR.encode(last, revision))) if last is not None else None
-    body = render_feed(messages, url=feed, query=request.url.query, next_url=older, sender=settings.cap_sender)
+    body = render_feed(messages, url=feed, query=request.url.query, next_url=older, sender=settings.cap_sender, lang=filters.lang)
     cacheable = settings.public_url is not None
     return json_response(request, body, cacheable=cacheable, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
 

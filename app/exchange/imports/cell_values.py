@@ -22,7 +22,9 @@ from app.reports.schemas import ReportIn
 # Some programs write a whole number with one decimal; three would be thousands in some countries. Leading zeros are the end of a number
 # that a comma has torn apart: `250,000` in a CSV without quotation marks.
 _INTEGER = re.compile(r"([+-]?(?:0|[1-9]\d{0,17}))(\.0)?", re.ASCII)
-_GROUPED = re.compile(r"[+-]?\d{1,3}(?:[.,'\u2019\u066c\u00a0\u202f\s]\d{3})+(?:[.,]0{1,2})?", re.ASCII)
+# Also as in India, 2,51,000.
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?:{0}\d{2,3})*{0}\d{3}(?:[.,]0{1,2})?".replace("{0}", r"[.,'\u2019\u066c\u00a0\u202f\s]"), re.ASCII)
+_FRACTION = re.compile(r"([+-]?\d+)([.,\u066b])(\d+)", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d+[,\u066b]\d+", re.ASCII)
 # A day as spreadsheets count them, from 1927 to 2119.
 _DAY_NUMBER = re.compile(r"[1-7]\d{4}(\.\d+)?", re.ASCII)
@@ -106,9 +108,13 @@ def _integer(text: str, cell: Cell) -> int:
         return int(match[1])
     if _GROUPED.fullmatch(text):
         raise ValueError(f"must be a whole number in digits alone: write {re.sub('[.,]0{1,2}$|[^0-9+-]', '', text)} if that is meant")
-    if _DECIMAL.fullmatch(text):
-        whole, part = re.split("[^0-9+-]", text)
-        raise ValueError(f"must be a whole number in digits alone: write {whole}, {int(whole) + 1} or {whole}{part}, whichever is meant")
+    if match := _FRACTION.fullmatch(text):
+        whole, mark, part = match.groups()
+        meant = [whole, str(int(whole) + 1)] if int(part) else [whole]
+        # Three digits may be thousands; a comma may be a slip.
+        meant += [str(int(whole + part))] if len(part) == 3 or (int(part) and mark != ".") else []
+        said = f"{', '.join(meant[:-1])} or {meant[-1]}, whichever is meant" if len(meant) > 1 else f"{whole} if that is meant"
+        raise ValueError(f"must be a whole number in digits alone: write {said}")
     if match := _RANGE.fullmatch(text):
         raise ValueError(
             f"must be a whole number in digits alone: write {match[1]} as the lowest and {match[2]} as the highest, each in its column"

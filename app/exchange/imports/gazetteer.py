@@ -18,7 +18,7 @@ from app.access.principal import Principal
 from app.domain.tlp import MAX_LEVEL
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.gazetteer_plan import GazetteerPlan, GazetteerResult, PlannedUnit
-from app.exchange.imports.results import FileResult, Progress, row_problem
+from app.exchange.imports.results import Progress, row_problem
 from app.exchange.imports.tables import DetectedHeader, Row, UnreadableFile, choose_tables, detect_header
 from app.exchange.imports.unit_columns import ISO3, Unit, UnitColumns, UnitRow, UnreadableUnit, find_unit_columns, is_unit_header, normalise
 from app.http.content_negotiation import Format
@@ -26,6 +26,7 @@ from app.http.problems import field_problems
 from app.reference.models import Place
 from app.reference.schemas import PlaceIn
 from app.reference.service import add_places
+from app.reference.suggestions import unknown_country
 from app.reference.updates import change_record
 from app.storage.database import Database
 
@@ -42,6 +43,8 @@ class _Described:
     at: tuple[str | None, int]
     order: int
     is_lowest: bool
+    # A hash of where it lies; None if the row does not say it.
+    location: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ class Gazetteer:
     async def check(self) -> GazetteerResult:
         """Return what would be added and changed, and every problem, without the lock of the writer."""
         result = GazetteerResult()
+        async with self.database.read() as connection:
+            if problems := await unknown_country(connection, "--country", self.country):
+                raise UnreadableFile(f"{self.country} is {problems[0].detail} (--country).")
         plan = GazetteerPlan(result, update=self.update)
         # Closed before the file is, also after an error.
         with closing(self._read_units(result)) as units:
@@ -110,8 +116,6 @@ class Gazetteer:
                         yield PlannedUnit(row, found.unit, self._place(row, found.unit, is_lowest=unit is units[-1]))
                     except ValidationError as error:
                         result.reject(row.problem(unit.level, each.pointer.split("/")[1], each.detail) for each in field_problems(error))
-                    except UnreadableUnit as error:
-                        result.reject([row_problem(row.row.number, "centroid", str(error), error.index, row.sheet)])
 
     def _describe(self, result: GazetteerResult) -> tuple[dict[str, _Described], bool]:
         """Return what the file says of each unit, and whether upper units come first; reject rows that contradict earlier ones."""
@@ -119,23 +123,35 @@ class Gazetteer:
         for row in self._read_rows(result):
             result.rows += 1
             try:
-                units = row.units(self.country)
-                for each in row.without_code(units[-1].level):
-                    result.leave_out(f"{each.location}: {each.detail} has no code")
+                units, location = row.units(self.country), row.location()
+                for found in row.without_code(units[-1].level):
+                    result.leave_out(f"{found.location}: {found.detail} has no code")
             except UnreadableUnit as error:
-                result.reject([row_problem(row.row.number, "code", str(error), error.index, row.sheet)])
+                result.reject([row_problem(row.row.number, error.field, str(error), error.index, row.sheet)])
                 continue
             for unit in units:
                 own = _Described(unit, (row.sheet, row.row.number), result.rows, unit is units[-1])
+                own.location = hash(repr(location)) if location and own.is_lowest else None
                 known = described.setdefault(unit.code.casefold(), own)
                 if contradiction := _contradiction(known.unit, unit, f"{known.at[0]}!{known.at[1]}" if known.at[0] else str(known.at[1])):
                     result.reject([row.problem(unit.level, *contradiction)])
                     continue
-                if own.is_lowest and not known.is_lowest:
-                    known.at, known.order, known.is_lowest = own.at, own.order, True
+                if None not in (own.location, known.location) and own.location != known.location:
+                    detail = f"{unit.code} lies elsewhere in row {known.at[1]}: join its parts into one geometry, such as a MultiPolygon"
+                    result.reject([row.problem(unit.level, "geometry", detail)])
+                elif (own.is_lowest, own.location is not None) > (known.is_lowest, known.location is not None):
+                    known.at, known.order, known.is_lowest, known.location = own.at, own.order, True, own.location
                 deeper = unit if unit.parent_level > known.unit.parent_level else known.unit
-                known.unit = deeper._replace(name=known.unit.name or unit.name, country=known.unit.country or unit.country)
-        uppers = ((described.get((each.unit.parent or "").casefold()), each) for each in described.values())
+                names = {**unit.names, **known.unit.names}
+                country = known.unit.country or unit.country
+                known.unit = deeper._replace(name=known.unit.name or unit.name, country=country, names=names)
+        uppers = [(described.get((each.unit.parent or "").casefold()), each) for each in described.values()]
+        for upper, each in uppers:
+            # Also where units are inside each other in a circle.
+            if upper is not None and upper.unit.level >= each.unit.level:
+                detail = f"{each.unit.code} is of level {each.unit.level}, and inside {upper.unit.code} of level {upper.unit.level}"
+                result.reject([row_problem(each.at[1], "parent", f"{detail}: correct the level or the parent", None, each.at[0])])
+                each.unit = each.unit._replace(parent=None, parent_level=-1)
         return described, all(upper is None or upper.order <= each.order for upper, each in uppers)
 
     def _place(self, row: UnitRow, unit: Unit, *, is_lowest: bool) -> PlaceIn | None:
@@ -146,9 +162,10 @@ class Gazetteer:
         if unit.level == 0 and unit.country and scheme != ISO3:
             codes.append({"scheme": ISO3, "code": unit.country})
         body = {"slug": unit_slug(unit.name, code), "name": unit.name, "parent": unit.parent, "country": unit.country, "codes": codes}
-        return PlaceIn.model_validate(body | {"timezone": self.timezone} | (row.location() if is_lowest else {}))
+        more = {"names": unit.names, "timezone": self.timezone}
+        return PlaceIn.model_validate(body | more | (row.location() if is_lowest else {}))
 
-    def _read_rows(self, result: FileResult) -> Iterator[UnitRow]:
+    def _read_rows(self, result: GazetteerResult) -> Iterator[UnitRow]:
         if self.format_ in TABULAR:
             tried = "the file, which has no rows"
             for table in choose_tables(read_tables(self.file, self.format_), self.sheet, result.note):
@@ -158,6 +175,7 @@ class Gazetteer:
                 columns = find_unit_columns(header, self.language, sample)
                 if columns is not None:
                     tried = ""
+                    result.ignore(columns.unread())
                     yield from (UnitRow(row, columns, table.name) for row in chain(sample, rows))
                 elif any(header.headers):
                     tried = tried and header.describe(table.name)
@@ -174,6 +192,7 @@ class Gazetteer:
                 found[names] = find_unit_columns(DetectedHeader(names, [None] * len(names), number, iter(())), self.language, [row])
             if (columns := found[names]) is None:
                 raise UnreadableFile(f"Feature {number} has no code: name a property such as ADM1_PCODE, admin1Pcode or adm1_pcode.")
+            result.ignore(columns.unread())
             yield UnitRow(row, columns, geometry=feature.get("geometry"))
 
 
@@ -189,6 +208,9 @@ def _contradiction(known: Unit, unit: Unit, row: str) -> tuple[str, str] | None:
         return "parent", f"{unit.code} is in {known.parent} in row {row}, and in {unit.parent} here: a unit is in one other"
     if unit.name and known.name and unit.name.casefold() != known.name.casefold():
         return "name", f"{unit.code} is {known.name!r} in row {row}, and {unit.name!r} here: a code is of one unit"
+    for language in known.names.keys() & unit.names.keys():
+        if (name := unit.names[language]).casefold() != (other := known.names[language]).casefold():
+            return f"names.{language}", f"{unit.code} is {other!r} in row {row}, and {name!r} here: a code is of one unit"
     return None
 
 

@@ -2,20 +2,24 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import Field
+from sqlalchemy import null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.exchange.imports.reference_lookup import either_scheme
 from app.exchange.imports.results import FileResult
 from app.exchange.imports.unit_columns import ISO3, Unit, UnitRow
+from app.reference.models import Place
 from app.reference.queries import ancestors_of, find_places
 from app.reference.records import PlaceRecord
 from app.reference.schemas import PlaceIn
+from app.storage.paging import chunks
+from app.storage.types import table_of
 
 MAX_NOTES = 20
 
@@ -26,6 +30,11 @@ class GazetteerResult(FileResult):
     added: Counter[int] = Field(default_factory=Counter)
     changes: list[str] = Field(default_factory=list)
     left_out: int = 0
+    unread_columns: list[str] = Field(default_factory=list)
+
+    def ignore(self, columns: Collection[str]) -> None:
+        """Record columns that are not read."""
+        self.unread_columns += [each for each in columns if each not in self.unread_columns]
 
     def leave_out(self, unit: str) -> None:
         """Count a unit that is left out, and note the first ones, with the reason."""
@@ -61,6 +70,27 @@ class Step:
         result.existing += self.existing
 
 
+class _Shown(NamedTuple):
+    """Further fields of a known place: its names in other languages, and where it lies."""
+
+    names: dict[str, str]
+    centroid: list[float] | None
+    geometry: dict[str, Any] | None
+
+
+async def _shown_places(connection: AsyncConnection, places: Iterable[PlaceRecord], batch: Collection[PlannedUnit]) -> dict[UUID, _Shown]:
+    """Return what is compared with some units; geometries, which may be large, only if the units have some."""
+    table = table_of(Place)
+    geometry = table.c.geometry if any(each.place and each.place.geometry for each in batch) else null()
+    columns = select(table.c.id, table.c.names, table.c.longitude, table.c.latitude, geometry.label("geometry"))
+    found: dict[UUID, _Shown] = {}
+    for ids in chunks({each.id for each in places}):
+        for row in await connection.execute(columns.where(table.c.id.in_(ids))):
+            centroid = None if row.longitude is None else [row.longitude, row.latitude]
+            found[row.id] = _Shown(row.names, centroid, row.geometry)
+    return found
+
+
 @dataclass
 class GazetteerPlan:
     """Compares the units of a file with the places that are known, batch by batch, upper units first."""
@@ -78,6 +108,7 @@ class GazetteerPlan:
         names |= {self._slugs[name] for each in batch for name in either_scheme(each.unit.parent or "") if name in self._slugs}
         known = await find_places(connection, names | {each.place.slug for each in batch if each.place})
         ancestors = await ancestors_of(connection, {place.id for place in known.values()})
+        shown = await _shown_places(connection, known.values(), batch)
         new: list[tuple[Unit, PlaceIn]] = []
         changes: dict[UUID, dict[str, Any]] = {}
         existing = 0
@@ -90,7 +121,7 @@ class GazetteerPlan:
                 (place,) = places.values()
                 existing += 1
                 self._slugs |= dict.fromkeys(each.codes(), place.slug)
-                if change := self._compare(each, place, known, ancestors):
+                if change := self._compare(each, place, known, ancestors, shown[place.id]):
                     changes[place.id] = change
             elif (other := next((name for name in _in_other_case(each.unit.code) if name in known), None)) is not None:
                 self._reject(each, "codes", f"{known[other].slug} has this code in other letters: write {other.partition(':')[2]}")
@@ -120,7 +151,7 @@ class GazetteerPlan:
         return None
 
     def _compare(
-        self, each: PlannedUnit, place: PlaceRecord, known: dict[str, PlaceRecord], ancestors: dict[UUID, set[UUID]]
+        self, each: PlannedUnit, place: PlaceRecord, known: dict[str, PlaceRecord], ancestors: dict[UUID, set[UUID]], shown: _Shown
     ) -> dict[str, Any]:
         """Return what changes in a known place, and record it in words: as a problem unless changes are wanted."""
         unit, change, words = each.unit, dict[str, Any](), list[str]()
@@ -128,6 +159,20 @@ class GazetteerPlan:
         if each.place and not unit.code.startswith(f"{ISO3}:") and unicodedata.normalize("NFC", place.name) != each.place.name:
             change["name"] = each.place.name
             words.append(f"name {place.name!r} -> {each.place.name!r}")
+        names = {language: name for language, name in unit.names.items() if shown.names.get(language) != name}
+        if names:
+            change["names"] = names
+            words += [f"names.{language} {shown.names.get(language)!r} -> {name!r}" for language, name in names.items()]
+        if each.place and each.place.geometry not in (None, shown.geometry):
+            # Members of a geometry of another type would stay.
+            change["geometry"] = {"coordinates": None, "geometries": None, **each.place.geometry}
+            words.append(f"{'other' if shown.geometry else 'new'} geometry")
+        if each.place and each.place.centroid is not None and (centroid := each.place.centroid[:2]) != shown.centroid:
+            change["centroid"] = centroid
+            words.append(f"centroid {shown.centroid} -> {centroid}")
+        if unit.country and place.country and unit.country != place.country:
+            change["country"] = unit.country
+            words.append(f"country {place.country} -> {unit.country}")
         parent = self._parent(unit, known)
         # By its slug, because the code by which the file names it may be new to it.
         above = next((place for place in known.values() if place.slug == parent), None)

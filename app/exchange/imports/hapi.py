@@ -46,16 +46,17 @@ class HapiClient(AsyncLifeline):
         self._query = parse_qs(parts.query, keep_blank_values=True)
 
     async def rows(self) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield every row, up to the first page that is not full."""
-        offset = 0
+        """Yield every row, up to the first page without new ones: a server may send fewer at once than are asked for."""
+        offset, before = 0, list[dict[str, Any]]()
         while True:
             params = {**self._query, "output_format": "json", "limit": PAGE_ROWS, "offset": offset}
             page = await self._execute(Call(HapiPage, self.address, params))
+            # A server that knows no offset sends the same page again.
+            if page.data == before:
+                return
             for row in page.data:
                 yield row
-            if len(page.data) < PAGE_ROWS:
-                return
-            offset += len(page.data)
+            offset, before = offset + len(page.data), page.data
 
 
 async def write_statements(client: HapiClient, source: str, file: IO[bytes]) -> int:

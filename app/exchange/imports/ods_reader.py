@@ -92,7 +92,7 @@ class _Styles:
 
     def date(self, date: str, shown: str, style: str | None) -> Cell:
         """Return the date of a cell as precisely as its style shows it."""
-        day, units = datetime.fromisoformat(date).replace(tzinfo=None), self._units.get(self._format(style), {"year", "month", "day"})
+        day, units = datetime.fromisoformat(date), self._units.get(self._format(style), {"year", "month", "day"})
         if shown and {"year", "month", "day"} <= units and not shows_day(shown, day):
             return NOT_AS_SHOWN
         return as_shown(day, **{each: each in units for each in ("year", "month", "day")})

@@ -39,6 +39,7 @@ class ReferenceLookup:
         self._ancestors: dict[UUID, set[UUID]] = {}
         self._caller = caller
         self._names: dict[str, dict[str, str]] = {}
+        self._slugs_by_further_name: dict[str, dict[str, list[str]]] = {}
         self._suggestions = 0
 
     async def load(self, connection: AsyncConnection, references: Iterable[Reference], compared: Iterable[str] = ()) -> None:
@@ -81,6 +82,9 @@ class ReferenceLookup:
         slugs_by_name: dict[str, list[str]] = {}
         for row in await connection.execute(select_names(type_, self._caller.level).where(col(model.name).in_(list(forms)))):
             slugs_by_name.setdefault(unicodedata.normalize("NFC", _plain(row.name)), []).append(row.slug)
+        further = await self._further_names(connection, type_, model) if len(found) < len(texts) else {}
+        for name in [*slugs_by_name, *(unicodedata.normalize("NFC", _plain(text)) for text in texts)]:
+            slugs_by_name[name] = list(dict.fromkeys((*slugs_by_name.get(name, ()), *further.get(name, ()))))
         if model is Place:
             self.places |= await find_places(connection, [slug for slugs in slugs_by_name.values() for slug in slugs])
         for text in texts:
@@ -93,6 +97,15 @@ class ReferenceLookup:
                 self.errors[type_, text] = f"{len(slugs)} {type_}s have this name: write {' or '.join(slugs[:5])}"
             else:
                 self.errors[type_, text] = await self._unknown(connection, type_, model, text)
+
+    async def _further_names(self, connection: AsyncConnection, type_: str, model: ReferenceModel) -> dict[str, list[str]]:
+        """Return the slugs of the records of a type by their names in further languages, which no index has."""
+        if type_ not in self._slugs_by_further_name:
+            found = self._slugs_by_further_name.setdefault(type_, {})
+            for row in await connection.execute(select_names(type_, self._caller.level).add_columns(col(model.names))):
+                for name in {unicodedata.normalize("NFC", _plain(each)) for each in row.names.values()}:
+                    found.setdefault(name, []).append(row.slug)
+        return self._slugs_by_further_name[type_]
 
     async def _unknown(self, connection: AsyncConnection, type_: str, model: ReferenceModel, text: str) -> str:
         message = f"there is no {type_} {text!r}"

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, time
 from typing import NamedTuple
 
 from app.exchange.imports.tables import MAX_COLUMNS, MERGED, NOT_AS_SHOWN, Cell, UnreadableFile
@@ -66,7 +66,12 @@ def as_shown(value: datetime, *, year: bool, month: bool, day: bool) -> Cell:
     """Return a date as precisely as its cell shows it: a month without a day is no day, and the year may be that of the typing."""
     if not year or (day and not month):
         return NOT_AS_SHOWN
-    return value if day else value.strftime("%Y-%m" if month else "%Y")
+    return with_offset(value) if day else value.strftime("%Y-%m" if month else "%Y")
+
+
+def with_offset(value: datetime) -> Cell:
+    """Return a time with an offset as text, which keeps it; at midnight, as programs write days, and without an offset the value."""
+    return value.replace(tzinfo=None) if value.tzinfo is None or value.time() == time.min else value.isoformat()
 
 
 def shows_number(text: str, number: float) -> bool:

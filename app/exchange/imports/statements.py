@@ -55,6 +55,7 @@ class StatementImport:
                 fingerprints = {each.fingerprint for each in resolved if isinstance(each, ResolvedReport)}
                 same = await find_by_fingerprint(await session.connection(), fingerprints, self.caller.level)
             accepted = _accept(rows, resolved, result)
+            _show(rows, reports, accepted, result)
             new = fingerprints - {each for each, found in same.items() if found.standing is not None} - seen
             # `write` does not recognise what an earlier batch recorded above the caller's clearance.
             seen |= {each.fingerprint for _, each in accepted if each.level <= self.caller.level}
@@ -69,6 +70,7 @@ class StatementImport:
             async with nullcontext(transaction) if transaction else self.database.write() as session:
                 outcomes, _ = await record_reports(session, self.caller, reports, self.settings)
             accepted = _accept(rows, outcomes, result)
+            _show(rows, reports, accepted, result)
             created = sum(each.created for _, each in accepted)
             result.created += created
             result.existing += len(accepted) - created
@@ -82,8 +84,6 @@ class StatementImport:
                 await lookup.load(connection, [reference for row in batch for reference in references_in(row.body)], compared)
             result.rows += len(batch)
             valid = _accept(batch, [self._validate(row, lookup) for row in batch], result)
-            for row, report in valid[: MAX_SHOWN_REPORTS - len(result.shown)]:
-                result.shown.append(report.report.model_dump(mode="json", exclude={"value"}) | {"value": row.body["value"]})
             yield [row for row, _ in valid], [report for _, report in valid]
 
     def _read_rows(self, result: ImportOut) -> Iterator[ParsedRow]:
@@ -152,6 +152,16 @@ def _accept(rows: Sequence[ParsedRow], outcomes: Sequence[T | FieldErrors], resu
         else:
             accepted.append((row, outcome))
     return accepted
+
+
+def _show(
+    rows: Sequence[ParsedRow], reports: Sequence[ValidatedReport], accepted: Sequence[tuple[ParsedRow, Any]], result: ImportOut
+) -> None:
+    """Add the first reports of accepted rows to the result, as they would be sent."""
+    kept = {id(row) for row, _ in accepted}
+    for row, report in zip(rows, reports, strict=True):
+        if id(row) in kept and len(result.shown) < MAX_SHOWN_REPORTS:
+            result.shown.append(report.report.model_dump(mode="json", exclude={"value"}) | {"value": row.body["value"]})
 
 
 def _field(problem: FieldProblem) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain
+from itertools import chain, pairwise
 
 from app.domain.visible_text import AROUND, CELL_ERROR
 
@@ -147,10 +147,11 @@ class DetectedHeader:
         if self.above:
             note(f"{where}the headers are in row {self.number}; what stands above them was not read.")
         short, first_short, before = 0, 0, self.width
-        for row, is_last in _with_last(self.rows):
+        for row, following in pairwise(chain(self.rows, (None,))):
+            assert row is not None
             if not row.hidden:
                 # Excel writes rows in blocks of 16, those of a block as long as its longest one.
-                is_cut = is_last and row.width < min(before, len(self.headers)) and row.number % 16 != 1
+                is_cut = following is None and row.width < min(before, len(self.headers)) and row.number % 16 != 1
                 if 0 < row.width < len(self.headers) and not is_cut:
                     short, first_short = short + 1, first_short or row.number
                 yield replace(row, is_cut=True) if is_cut else row
@@ -163,15 +164,6 @@ class DetectedHeader:
         if count:
             rows = f"{count} rows are hidden or filtered out and were" if count > 1 else "1 row is hidden or filtered out and was"
             note(f"{where}{rows} not read, the first is row {first}: show them to read them.")
-
-
-def _with_last(rows: Iterator[Row]) -> Iterator[tuple[Row, bool]]:
-    """Yield the rows, and whether each is the last one."""
-    if (row := next(rows, None)) is not None:
-        for following in rows:
-            yield row, False
-            row = following
-        yield row, True
 
 
 CUT = "the last row ends before this cell, as a file does that arrived in part: send the whole file, or write its empty cells (,,)"

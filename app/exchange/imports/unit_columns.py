@@ -7,14 +7,16 @@ has `Location`, `Admin Level`, `P-Code`, `Name` and `Parent P-Code`.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from babel import localedata
 from xlsxwriter.utility import xl_col_to_name
 
-from app.domain.countries import country_name, country_of
-from app.exchange.imports.cell_values import ascii_digits, parse_number
+from app.domain.countries import country_name, country_of, is_country
+from app.exchange.imports.cell_values import parse_number
 from app.exchange.imports.results import RowProblemOut, row_problem
 from app.exchange.imports.tables import (
     BEYOND_HEADER,
@@ -30,11 +32,13 @@ from app.exchange.imports.tables import (
 
 PCODE, ISO3 = "pcode", "iso3"
 DEFAULT_LANGUAGE = "en"
-_LEVELS = "012345"
+_LEVELS = tuple("012345")
 _ISO3 = re.compile("[A-Z]{3}")
 _BARE = "bare"
 _CODE = re.compile(r"adm(?:in)?_?([0-5])_?(?:p_?code|code)")
 _NAME = re.compile(r"adm(?:in)?_?([0-5])(_?name)?(?:_([a-z]{2}))?")
+_NUMBER = re.compile(r"\d+\.?\d*|\.\d+")
+_ANY_CODE = re.compile(r"\S*\d\S*")
 _LANGUAGE = re.compile("(?:i_|lang_)?([a-z]{2})")
 _ISO3_HEADERS = ("iso3", "iso_3", "country_iso3")
 _CENTROIDS = (("center_lon", "centre_lon", "longitude", "lon"), ("center_lat", "centre_lat", "latitude", "lat"))
@@ -49,7 +53,10 @@ _LISTED = {
 
 
 class Unit(NamedTuple):
-    """A unit as a row has it; `code` and `parent` are written `scheme:code`, `parent_level` is that of the parent, `country` ISO 3166-1."""
+    """A unit as a row has it; `code` and `parent` are written `scheme:code`, `parent_level` is that of the parent, `country` ISO 3166-1.
+
+    `names` are those in further languages.
+    """
 
     level: int
     code: str
@@ -57,14 +64,15 @@ class Unit(NamedTuple):
     parent: str | None = None
     parent_level: int = -1
     country: str | None = None
+    names: Mapping[str, str] = MappingProxyType({})
 
 
 class UnreadableUnit(ValueError):
     """A row cannot be read, because of the cell of a column."""
 
-    def __init__(self, detail: str, index: int | None = None) -> None:
+    def __init__(self, detail: str, index: int | None = None, field_: str = "code") -> None:
         super().__init__(detail)
-        self.index = index
+        self.index, self.field = index, field_
 
 
 @dataclass(slots=True)
@@ -81,6 +89,14 @@ class UnitColumns:
     centroid: tuple[int, ...] = ()
     listed: dict[str, int] = field(default_factory=dict)
     language: str = "en"
+    # Columns of names in further languages, by level and language.
+    further: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    def unread(self) -> list[str]:
+        """Return the headers of the columns that are not read."""
+        read = {*self.codes.values(), *self.names.values(), *self.listed.values(), *self.centroid, self.country}
+        read |= {index for columns in self.further.values() for index in columns.values()}
+        return [text for index, text in enumerate(self.header.headers) if text and index not in read]
 
 
 def is_unit_header(text: str) -> bool:
@@ -104,8 +120,8 @@ def find_unit_columns(header: DetectedHeader, language: str | None, sample: Sequ
         meaning = _meaning(name, hashtag)
         if is_listed:
             meaning = _Meaning(listed[index] or "", 0) if listed[index] else None
-        # A column of numbers, such as ADM1_ID, is no column of names.
-        elif meaning is not None and meaning.column == "name" and _has_numbers(sample, index):
+        # A column of numbers, such as ADM1_ID, is no column of names, though `id` is a language.
+        elif meaning is not None and meaning.column == "name" and _all_match(sample, index, _NUMBER):
             continue
         if meaning is None:
             continue
@@ -120,7 +136,9 @@ def find_unit_columns(header: DetectedHeader, language: str | None, sample: Sequ
     for level in found.codes:
         titles = {each.language: index for each, index in by_meaning.items() if each.column == "name" and each.level == level}
         if titles:
-            found.names[level] = _choose_name(titles, level, language)
+            found.names[level] = _choose_name(dict(titles), level, language)
+            others = {each: index for each, index in titles.items() if index != found.names[level] and localedata.exists(each)}
+            found.further[level] = {each: index for each, index in others.items() if not _all_match(sample, index, _ANY_CODE)}
     axes = [next((names.index(each) for each in group if each in names), None) for group in _CENTROIDS]
     found.centroid = tuple(each for each in axes if each is not None) if None not in axes else ()
     return found if found.codes else None
@@ -148,9 +166,9 @@ def _meaning(name: str, hashtag: Hashtag | None) -> _Meaning | None:
     return _Meaning("name", int(title[1]), title[3] or ("" if title[2] else _BARE)) if title else None
 
 
-def _has_numbers(sample: Sequence[Row], index: int) -> bool:
+def _all_match(sample: Sequence[Row], index: int, pattern: re.Pattern[str]) -> bool:
     texts = [text for row in sample if index < len(row.cells) and (text := cell_text(row.cells[index]))]
-    return bool(texts) and all(ascii_digits(each).replace(".", "", 1).isdecimal() for each in texts)
+    return bool(texts) and all(map(pattern.fullmatch, texts))
 
 
 def _choose_name(titles: dict[str, int], level: int, language: str | None) -> int:
@@ -190,6 +208,8 @@ class UnitRow:
         named, coded = self._text(index), country_of(self._text(self.columns.codes.get(0)))
         if index is not None and not named and default:
             raise UnreadableUnit("the country is empty: write it, or remove the column to use --country", index)
+        if named and not is_country(named):
+            raise UnreadableUnit(f"{named} is not a country of ISO 3166-1 alpha-3: write one such as SYR", index)
         if named and coded not in (None, named):
             raise UnreadableUnit(f"the country {named} is not that of the code of level 0, {coded}: correct one of them", index)
         return named or coded or default
@@ -213,7 +233,9 @@ class UnitRow:
         for level, index, code in codes:
             if not code:
                 raise UnreadableUnit(f"the code of level {level} is empty above {codes[-1][2]}: write it, or remove the column", index)
-            unit = Unit(level, f"{PCODE}:{code}", self._text(self.columns.names.get(level)), country=own)
+            names = {language: self._text(each) for language, each in self.columns.further.get(level, {}).items()}
+            said = {language: name for language, name in names.items() if name}
+            unit = Unit(level, f"{PCODE}:{code}", self._text(self.columns.names.get(level)), country=own, names=said)
             units.append(unit._replace(parent=units[-1].code, parent_level=units[-1].level) if units else unit)
         if not units:
             raise UnreadableUnit("the row has no code")
@@ -228,8 +250,10 @@ class UnitRow:
         level, code, name, parent, country = (
             self._text(self.columns.listed.get(each)) for each in ("admin_level", "p_code", "name", "parent_p_code", "location")
         )
+        level = level.removesuffix(".0")
         if not code or level not in _LEVELS:
-            raise UnreadableUnit(f"a row has a code and a level of {_LEVELS[0]} to {_LEVELS[-1]}")
+            index = self.columns.listed["admin_level" if code else "p_code"]
+            raise UnreadableUnit(f"a row has a code and a level of {_LEVELS[0]} to {_LEVELS[-1]}: write it", index)
         own = Unit(int(level), f"{PCODE}:{code}", name)
         if not parent or level == "0":
             return [own]
@@ -254,6 +278,7 @@ class UnitRow:
             "codes": listed.get("p_code", self.columns.codes.get(level)),
             "parent": listed.get("parent_p_code", self.columns.codes.get(level - 1)),
             "country": listed.get("location", self.columns.country),
+            **{f"names.{language}": index for language, index in self.columns.further.get(level, {}).items()},
         }
         return row_problem(self.row.number, field_, detail, columns.get(field_), self.sheet)
 
@@ -261,7 +286,7 @@ class UnitRow:
         try:
             return parse_number(text)
         except ValueError as error:
-            raise UnreadableUnit(str(error), index) from None
+            raise UnreadableUnit(str(error), index, "centroid") from None
 
 
 def normalise(text: str, separator: str = "_") -> str:

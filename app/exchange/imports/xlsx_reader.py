@@ -14,7 +14,7 @@ from openpyxl.utils.cell import column_index_from_string, range_boundaries
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
 from openpyxl.utils.escape import unescape
 
-from app.exchange.imports.sheets import CURRENCY_SIGNS, MIN_SHOWN_POINTS, MergedCells, RawRow, RawSheet, as_shown
+from app.exchange.imports.sheets import CURRENCY_SIGNS, MIN_SHOWN_POINTS, MergedCells, RawRow, RawSheet, as_shown, with_offset
 from app.exchange.imports.tables import MAX_COLUMNS, NOT_AS_SHOWN, STRUCK, UNCALCULATED, Cell, UnreadableFile
 from app.exchange.imports.workbook_archive import CHUNK_BYTES, TOO_MANY, WorkbookArchive
 
@@ -155,7 +155,7 @@ class XlsxWorkbook:
         parts: dict[str, Element] = {each.tag.rpartition("}")[2]: each for each in cell}
         type_, text = cell.get("t", "n"), parts["v"].text if "v" in parts else None
         if type_ == "inlineStr" and "is" in parts:
-            return str(unescape(_text(parts["is"])))
+            return _unescape(_text(parts["is"]))
         if "f" in parts and text == "0" and self._is_uncalculated:
             return UNCALCULATED
         # The result of a formula may be an empty text (type `str`); otherwise an empty result was never calculated.
@@ -163,16 +163,21 @@ class XlsxWorkbook:
             return UNCALCULATED if "f" in parts and type_ != "str" else None
         match type_:
             case "s":
-                return str(unescape(self._strings[int(text)]))
+                return _unescape(self._strings[int(text)])
             case "b":
                 return text == "1"
             case "d":
-                return datetime.fromisoformat(text).replace(tzinfo=None)
+                return with_offset(datetime.fromisoformat(text))
             case "n":
                 number = float(text) if "." in text or "E" in text or "e" in text else int(text)
                 style = cell.get("s", "")
                 return _date(number, self._dates[style], self._epoch) if style in self._dates else _number(number, self._numbers.get(style))
-        return str(unescape(text))
+        return _unescape(text)
+
+
+def _unescape(text: str) -> str:
+    """Return a text without its escapes (`_x000D_`), of which two may be the halves of a character."""
+    return str(unescape(text)).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _is_hidden(node: Element, size: str, least: float) -> bool:

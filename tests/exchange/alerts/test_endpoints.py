@@ -49,6 +49,14 @@ async def cap(client: httpx.AsyncClient, identifier: str, **params: str) -> byte
 
 
 @sqlite_only
+async def test_feed_in_a_language_links_to_messages_in_it(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    entry = feedparser.parse((await client.get("/v1/alerts?lang=ar&limit=1")).content).entries[0]
+    (link,) = entry.links
+    assert link.href == f"{entry.id}?lang=ar"
+    assert (await client.get(link.href)).status_code == 200
+
+
+@sqlite_only
 async def test_feed_links_to_every_message_newest_first(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     response = await client.get("/v1/alerts?limit=3")
     assert response.headers["content-type"] == "application/atom+xml"

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openpyxl
+import orjson
 import pytest
 
 from tests.exchange.imports.files import write_csv
@@ -18,6 +20,8 @@ from tests.webhooks.conftest import until
 
 Run = Callable[..., Any]
 HEADER = ["ADM1_EN", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE"]
+
+LISTED = ["Admin Level", "P-Code", "Name", "Parent P-Code"]
 
 
 @pytest.fixture
@@ -62,9 +66,20 @@ def load(database_url: str, tmp_path: Path) -> Run:
         ),
         ([["ISO3", *HEADER[:2]], ["", "North", "TL01"]], "A2 (code): the country is empty"),
         (
-            [["Admin Level", "P-Code", "Name", "Parent P-Code"], ["2", "TL0101", "Market", "TL01"]],
+            [[*HEADER[:2], "ADM1_AR"], ["North", "TL01", "A"], ["North", "TL01", "B"]],
+            "C3 (names.ar): pcode:TL01 is 'A' in row 2, and 'B' here",
+        ),
+        (
+            [LISTED, ["2.0", "TL0101", "Market", "TL01"]],
             "D2 (parent): pcode:TL01 is neither in the file",
         ),
+        (
+            [LISTED, ["2", "TL01", "A", "TL02"], ["2", "TL02", "B", "TL01"]],
+            "3 parent: pcode:TL02 is of level 2, and inside pcode:TL01 of level 2: correct the level or the parent",
+        ),
+        ([LISTED, ["x", "TL01", "A", "TL02"]], "A2 (code): a row has a code and a level of 0 to 5"),
+        ([LISTED, ["", "TL01", "A", "TL02"]], "A2 (code): a row has a code and a level of 0 to 5"),
+        ([LISTED, ["1.0", "", "A", "TL02"]], "B2 (code): a row has a code and a level of 0 to 5"),
     ],
 )
 def test_units_that_contradict_each_other_are_refused(load: Run, database_url: str, rows: list[list[str]], words: str) -> None:
@@ -134,6 +149,59 @@ def test_unit_without_a_name_does_not_keep_out_the_others(load: Run, database_ur
     assert set(units(database_url)) == {"TL01", "TL0101"}
 
 
+SQUARES = [{"type": "Polygon", "coordinates": [[[west, 36], [west + 0.5, 36], [west + 0.5, 36.5], [west, 36]]]} for west in (37, 38)]
+
+
+def geojson(path: Path, *geometries: dict[str, Any] | None) -> str:
+    """Write one unit for each geometry, all with the same code."""
+    properties = {"ADM1_EN": "North", "ADM1_PCODE": "TL01"}
+    features = [{"type": "Feature", "properties": properties, "geometry": each} for each in geometries]
+    path.write_bytes(orjson.dumps({"type": "FeatureCollection", "features": features}))
+    return str(path)
+
+
+@sqlite_only
+def test_unit_in_two_features_is_refused_unless_they_are_alike(database_url: str, tmp_path: Path) -> None:
+    run = partial(invoke, "place", "import", database_url=database_url)
+    refused = run(geojson(tmp_path / "parts.geojson", *SQUARES), "--write")
+    assert "pcode:TL01 lies elsewhere in row 1: join its parts into one geometry" in refused.stdout
+    assert "added: 1 of level 1" in run(geojson(tmp_path / "alike.geojson", None, SQUARES[0], SQUARES[0]), "--write").stdout
+    assert query_rows(database_url, "SELECT geometry IS NULL FROM place") == [(False,)]
+
+
+@mostly_sqlite
+def test_where_a_known_place_lies_and_its_further_names_change_with_update(load: Run, database_url: str, tmp_path: Path) -> None:
+    header = [*HEADER[:2], "ADM1_AR", "ADM1_ID", "center_lon", "center_lat", "validOn"]
+    assert "added: 1" in load([HEADER[:2], ["North", "TL01"]], "--write").stdout
+    row = ["North", "TL01", "\u0634\u0645\u0627\u0644", "N1", "37.25", "36.2", "2020-01-01"]
+    words = "names.ar None -> '\u0634\u0645\u0627\u0644'; centroid None -> [37.25, 36.2]"
+    refused = load([header, row], "--write")
+    assert f"known as north-tl01, which differs ({words}): --update changes it" in refused.stdout
+    assert "Ignored columns: ADM1_ID, validOn." in refused.stdout
+    assert f"pcode:TL01 (north-tl01): {words} (changed)" in load([header, row], "--write", "--update").stdout
+    assert "1 of them" not in load([header, row], "--write", "--update").stdout
+    # Another language of the name keeps the one before.
+    assert "changed" in load([header, row], "--write", "--update", "--language", "ar").stdout
+    for geometry, word in zip(SQUARES, ("new", "other"), strict=True):
+        path = geojson(tmp_path / "units.geojson", geometry)
+        assert f"{word} geometry" in invoke("place", "import", path, "--update", "--write", database_url=database_url).stdout
+        assert "1 of them" not in invoke("place", "import", path, "--update", "--write", database_url=database_url).stdout
+    ((names, geometry, longitude),) = query_rows(database_url, "SELECT names, geometry, longitude FROM place")
+    names, geometry = (each if isinstance(each, dict) else orjson.loads(each) for each in (names, geometry))
+    assert (names, geometry, longitude) == ({"ar": row[2], "en": "North"}, SQUARES[1], 37.25)
+
+
+@sqlite_only
+def test_country_that_does_not_exist_or_differs_is_refused(load: Run, database_url: str) -> None:
+    rows = [HEADER[:2], ["North", "TL01"]]
+    assert "XXX is not a country of ISO 3166-1: use one that has places, none yet (--country)." in load(rows, "--country", "XXX").stderr
+    assert "A2 (code): XYZ is not a country of ISO 3166-1" in load([["ISO3", *HEADER[:2]], ["XYZ", *rows[1]]]).stdout
+    assert load(rows, "--country", "YEM", "--write").exit_code == 0
+    assert "differs (country YEM -> SYR)" in load(rows, "--country", "SYR").stdout
+    assert "1 of them changed" in load(rows, "--country", "SYR", "--write", "--update").stdout
+    assert query_rows(database_url, "SELECT country FROM place") == [("SYR",)]
+
+
 @sqlite_only
 def test_unit_without_a_code_is_named(load: Run) -> None:
     """Also one of a row that ends after the name, and the last row must not."""
@@ -169,6 +237,7 @@ def test_hdx_workbook_is_read_sheet_by_sheet(tmp_path: Path, database_url: str) 
     done = invoke("place", "import", str(tmp_path / "tls.xlsx"), "--country", "TLS", "--write", database_url=database_url)
     assert done.stdout.splitlines() == [
         "The sheet tls_adminlines has no column of codes and was not read.",
+        "Ignored columns: area.",
         "3 rows: places added: 1 of level 0, 1 of level 1, 1 of level 2; 0 existed already.",
     ]
     assert units(database_url)["TL0101"] == ("market-tl0101", "Market", "TLS", "north-tl01", 3)

@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import ValidationError
 
-from app.exchange.imports import hapi
 from app.exchange.imports.hapi import HapiPage, statement
 from tests.support.fixtures import mostly_sqlite
 from tests.support.servers import invoke, query_rows
@@ -41,7 +40,7 @@ ROWS = [ROW, *(ROW | other for other in OTHERS), ROW | {"admin1_code": "SY99", "
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    """Serve an endpoint of three pages; the first response with the second page is cut off."""
+    """Serve an endpoint of three pages, each smaller than is asked for; the first response with the second page is cut off."""
     requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,7 +48,8 @@ def endpoint() -> Iterator[str]:
             query = parse_qs(urlsplit(self.path).query)
             assert query["location_code"] == ["SYR", "TLS"]
             limit, offset = int(query["limit"][0]), int(query["offset"][0])
-            body = json.dumps({"data": ROWS[offset : offset + limit]}).encode()
+            # It sends fewer rows than are asked for.
+            body = json.dumps({"data": ROWS[offset : offset + min(limit, 3)]}).encode()
             requested.append(self.path)
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -70,7 +70,6 @@ def endpoint() -> Iterator[str]:
 
 @mostly_sqlite
 def test_pull_hapi_records_totals_with_their_provenance(endpoint: str, seeded_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hapi, "PAGE_ROWS", 3)
     monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
 
     def pull(*more: str) -> Any:
@@ -82,6 +81,7 @@ def test_pull_hapi_records_totals_with_their_provenance(endpoint: str, seeded_da
     assert "there is no place 'pcode:SY99'" in checked.stdout
     assert "2 rows: 1 would be recorded, 0 recorded already, 1 rejected." in checked.stdout
     assert "6 rows skipped" in checked.stdout
+    assert "Nothing was written: correct the rejected rows, or add --only-good" in pull("--write").stdout
     monkeypatch.setattr("tests.exchange.imports.test_hapi.ROWS", ROWS[:-1])
     assert "1 rows: 1 recorded" in pull("--write").stdout
     assert "1 rows: 0 recorded, 1 recorded already" in pull("--write").stdout
@@ -107,9 +107,10 @@ def test_pull_from_other_endpoints_fails_with_one_line(sqlite_template: Any, mon
     monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
     for path, words in (
         ("humanitarian-needs", "cannot be read as HDX HAPI"),
+        ("humanitarian-needs?limit=5", "All pages are read: leave limit and offset out of the address."),
         ("idps", "Only the theme humanitarian-needs of HDX HAPI is read"),
     ):
-        url = f"http://127.0.0.1:1/api/v2/affected-people/{path}?location_code=SYR"
+        url = f"http://127.0.0.1:1/api/v2/affected-people/{path}{'&' if '?' in path else '?'}location_code=SYR"
         refused = invoke("pull", "hapi", url, "--source", "agency", database_url=f"sqlite:///{sqlite_template}")
         assert refused.exit_code == 1
         assert words in refused.stderr

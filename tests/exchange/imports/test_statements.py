@@ -151,7 +151,11 @@ def test_import_command_writes_nothing_if_a_row_has_a_problem(run: Run, tmp_path
     assert refused.exit_code == 1
     assert "E3 (route): there is no route 'nroth-road'; the nearest: north-road (north-road)" in refused.stdout
     assert "F4 (status): this field is required" in refused.stdout
-    assert "Nothing was written: add --write, and --only-good to record the valid rows." in refused.stdout
+    assert "Nothing was written: correct the rejected rows, or add --only-good to record the others." in refused.stdout
+    checked = run("import", str(path)).stdout
+    assert "Nothing was written: add --write, and --only-good to record the valid rows." in checked
+    # The table shows what would be written, and no rejected row.
+    assert checked.count("route_closure") == 1
     assert query_rows(seeded_database, "SELECT count(*) FROM report") == [(0,)]
     assert "3 rows: 1 recorded, 0 recorded already, 2 rejected." in run("import", str(path), "--write", "--only-good").stdout
 

@@ -253,6 +253,8 @@ READ: list[tuple[str, Any, str, Any]] = [
     ("place", "C\u00e1f\u00e9", "place", "composed"),
     ("place", "M\u00e1rk\u00e9t", "place", "decomposed"),
     ("place", "Ma\u0301rke\u0301t", "place", "decomposed"),
+    # Names in further languages.
+    ("place", "\u0634\u0631\u0642 \u062d\u0644\u0628", "place", "composed"),
     # Unseen spaces and marks.
     ("place", "\u200fM\u00e1rk\u00e9t\u200b", "place", "decomposed"),
     ("place", "Old\u00a0 town", "place", "oldtown"),
@@ -278,6 +280,11 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("people", "\u0663\u0660\u0660\u066c\u0660\u0660\u0660", "write 300000"),
     ("people", "34,5", "write 34, 35 or 345, whichever is meant"),
     ("people", "250000 \u2013 300000", "write 250000 as the lowest and 300000 as the highest"),
+    ("people", "251000,0", "write 251000 if that is meant"),
+    ("people", "275001.00", "write 275001 if that is meant"),
+    ("people", "251000.5", "write 251000 or 251001, whichever is meant"),
+    ("people", "\u0662\u0665\u0661\u066b\u0660\u0660\u0660", "write 251 or 251000, whichever is meant"),
+    ("people", "2,51,000", "write 251000 if that is meant"),
     ("people", "#SPILL!", "the cell holds an error"),
     ("people", "Err:502", "the cell holds an error"),
     ("people", "50%", "whole number in digits alone"),
@@ -298,12 +305,18 @@ def rows_with(changed: Sequence[tuple[str, Any]]) -> list[list[Any]]:
 async def test_values_as_people_write_them_are_read(client: httpx.AsyncClient, reference: Reference) -> None:
     await reference.add("places", slug="damascus", name="Damascus", timezone="Asia/Damascus")
     await reference.add("places", slug="syria", name="Syria", codes=[{"scheme": "iso3166-1", "code": "SYR"}])
-    await reference.add("places", slug="composed", name="C\u00e1f\u00e9")
+    await reference.add("places", slug="composed", name="C\u00e1f\u00e9", names={"ar": "\u0634\u0631\u0642 \u062d\u0644\u0628"})
     await reference.add("places", slug="decomposed", name="Ma\u0301rke\u0301t")
     result = await check(client, table(*rows_with([(column, cell) for column, cell, _, _ in READ])))
     assert result["problems"] == []
     for (column, cell, field, value), shown in zip(READ, result["shown"], strict=True):
         assert reduce(getitem, field.split("."), shown) == value, (column, cell)
+
+
+async def test_name_of_two_places_in_any_language_is_refused(client: httpx.AsyncClient, reference: Reference) -> None:
+    await reference.add("places", slug="east", name="East", names={"fr": "Old town"})
+    result = await check(client, csv_bytes(PEOPLE, [CELLS[0], "Old town", *CELLS[2:], "5"]))
+    assert problems(result) == [("B2", "2 places have this name: write oldtown or east")]
 
 
 async def test_values_that_could_mean_two_things_are_refused(client: httpx.AsyncClient, reference: Reference) -> None:

@@ -200,6 +200,21 @@ async def test_workbook_of_another_program_is_read(
     assert result["shown"][0]["stated_at"] == "2016-07-28"
 
 
+def test_time_of_a_cell_keeps_its_offset_and_a_text_its_characters() -> None:
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    times = {"A": "2016-08-20T23:30:00Z", "B": "2016-08-20T00:00:00Z", "C": "2016-08-20T23:30:00"}
+    book.active.append([*times, "_xD83D__xDE00_"])
+    cells = [(f't="inlineStr"><is><t>{old}</t></is></c>'.encode(), f't="d"><v>{new}</v></c>'.encode()) for old, new in times.items()]
+    tables = read_tables(io.BytesIO(altered(book, *cells)), Format.XLSX)
+    assert [cell_text(each) for each in next(next(tables).rows).cells] == [
+        "2016-08-20T23:30:00+00:00",
+        "2016-08-20",
+        "2016-08-20T23:30:00",
+        "\U0001f600",
+    ]
+
+
 def ods(*rows: str, styles: str = "", common: str = "") -> bytes:
     """Return an OpenDocument spreadsheet of one sheet, with the XML of its rows, of its styles and of those in `styles.xml`."""
     names = {each: each for each in ("office", "style", "table", "text")} | {"number": "datastyle"}
@@ -320,6 +335,7 @@ def test_opendocument_number_that_its_text_does_not_show_is_refused(value: float
         *(("2016-11-16", text, NOT_AS_SHOWN) for text in ("Nov 16", "11/16")),
         *(("2016-11-10", text, "2016-11-10") for text in ("10/11/16", "11/10/2016", "2016-11-10", "10 November 2016", "10 nov. 16")),
         ("2016-11-10T14:30:00", "10.11.2016 14:30", "2016-11-10T14:30:00"),
+        ("2016-11-10T14:30:00Z", "10.11.2016 14:30", "2016-11-10T14:30:00+00:00"),
     ],
 )
 def test_opendocument_date_that_its_text_does_not_show_is_refused(value: str, text: str, read: Any) -> None:
