@@ -76,7 +76,6 @@ async def record_page(desk: Desk, collection: str, slug: str = "", done: str = "
         status, answer = await desk.send("PATCH" if slug else "POST", path, body, **({"If-Match": desk.text("etag")} if slug else {}))
     if status not in (200, 201):
         errors, problems = errors_of(answer, fields, desk.locale) if answer else ({}, [])
-        desk.form.pop("once", None)
         return await _page(
             desk, collection, slug, fields, names, 422, errors={**errors, **filled.errors}, problems=problems, choices=filled.choices
         )

@@ -72,7 +72,11 @@ async def statement_page(desk: Desk, target: Target, same: str = "", done: str =
     filled = read_form(fields, desk.form, names, desk.locale)
     body = _body(target, filled)
     if target.corrects is not None and target.corrects["status"] != "standing":
-        return await _sent_again(desk, target.corrects, body)
+        # It leads to the correction that the form made when it was sent before.
+        status, answer = await desk.send("POST", f"/v1/reports/{target.corrects['id']}/correction", body)
+        if status not in (200, 201) and desk.sent_before is None:
+            raise Problem(409, f"The report is already {target.corrects['status']}.")
+        return await _form_page(desk, target, fields, names, status=422) if status == 422 else _recorded(desk, answer, status)
     path = "/v1/drafts/preview" + (f"?corrects={target.corrects['id']}" if target.corrects else "")
     status, preview = await desk.send("POST", path, {name: each for name, each in body.items() if name != "reason"})
     problems: list[str] = []
@@ -126,14 +130,6 @@ async def _send(desk: Desk, target: Target, fields: list[FormField], names: Name
         return await _form_page(desk, target, fields, names, filled, problems=problems, status=422)
     if target.draft is not None or desk.text("do") == "draft":
         return desk.redirect("/desk", done="draft_above") if is_above(desk, done["report"]) else desk.redirect("/desk/drafts")
-    return _recorded(desk, done, status)
-
-
-async def _sent_again(desk: Desk, report: Mapping[str, Any], body: dict[str, Any]) -> Response:
-    """Lead to the correction that a form made when it was sent before; raise 409 for another form."""
-    status, done = await desk.send("POST", f"/v1/reports/{report['id']}/correction", body)
-    if status not in (200, 201):
-        raise Problem(409, f"The report is already {report['status']}.")
     return _recorded(desk, done, status)
 
 
