@@ -568,6 +568,15 @@ async def test_outcome_is_chosen_shown_and_taken_back(desk: httpx.AsyncClient, c
     assert "<dt>What became of it</dt>" not in (await desk.get(path)).text
 
 
+async def test_provenance_that_cannot_be_is_told(desk: httpx.AsyncClient) -> None:
+    fields = FOOD | {"value.runs_out": "in 10 days", "provenance.published_at": "28 July 2016", "do": "preview"}
+    for stated_at, is_told in (("2016-07-28", False), ("2016-07-29", True)):
+        answer = await send(desk, "/desk/statements/supply_runout", fields | {"stated_at": stated_at})
+        assert (answer.status_code, "published before it was said" in answer.text) == (200, is_told)
+    own = await send(desk, "/desk/statements/supply_runout", fields | {"provenance.via": "Outlet, Agency"})
+    assert (own.status_code, "this is the source itself" in own.text.partition('id="f-provenance-via-error"')[2]) == (422, True)
+
+
 @pytest.mark.parametrize("do", ["send", "draft"])
 async def test_label_above_the_clearance_is_told_before_and_after(desk: httpx.AsyncClient, do: str) -> None:
     fields = FOOD | {"value.runs_out": "in 10 days", "sensitivity": "red"}

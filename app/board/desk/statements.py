@@ -16,7 +16,7 @@ from app.board.desk.values import Filled, form_of, read_form
 from app.board.value_text import field_text, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import StatePlot
-from app.domain.times import DATE_LENGTH
+from app.domain.times import DATE_LENGTH, is_after
 from app.domain.tlp import Label
 from app.http.problems import Problem, not_found
 from app.http.representations import tag_of
@@ -186,12 +186,14 @@ async def _form_page(
 def shown_preview(preview: Mapping[str, Any], names: Names, desk: Desk) -> dict[str, Any]:
     """Return what a preview says, in words."""
     locale, report = desk.locale, preview["report"]
+    published = report["provenance"]["published_at"]
     kind, before, after = report["kind"], preview["indicator_before"], preview["indicator"]
     routes = {slug: {"name": names.name("routes", slug)} for _, slug in names.listed("routes")}
     return {
         **report_words(report, names, locale),
         "existing": preview["existing"],
         "is_above": is_above(desk, report),
+        "is_early": published is not None and is_after(report["stated_at"], published, "UTC"),
         "subject": after and subject_text(after["subject"], kind, routes, locale),
         "before": _assessed(before, kind, locale),
         "after": _assessed(after, kind, locale),
