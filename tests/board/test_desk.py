@@ -263,6 +263,7 @@ async def test_form_sent_again_with_changes_leads_to_what_it_made(desk: httpx.As
         assert f'formaction="{corrects}"' in answer.text
         again |= {"once": forms_of(answer.text)[0]["once"]}
     assert len((await client.get("/v1/reports")).json()["items"]) + len((await client.get("/v1/drafts")).json()["items"]) == 1
+    assert "once=abc" in html.unescape((await send(desk, path, again | {"do": "add:places:place"})).text)
     form = await send(desk, corrects, again | {"do": "resume"})
     assert (form.status_code, filled_in(form.text)["value.runs_out"]) == (200, "in 20 days")
     if do == "send":
