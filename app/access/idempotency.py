@@ -116,7 +116,7 @@ async def idempotent_write(
 ) -> Response:
     """Run a write, commit, and respond; retry it after a deadlock or serialisation failure.
 
-    A repeated `Idempotency-Key` of the same key gets the first response without a write, or 422 for another request.
+    A repeated `Idempotency-Key` of the same key gets the first response without a write, or 422 with its `Location` for another request.
     Only successful writes are stored. It shares the next transaction of this process, unless it is `long`.
     """
 
@@ -207,7 +207,8 @@ async def _find_replays(
                     results[at] = WriteResult(first.status_code, first.response_body, first.location)
                 else:
                     detail = f"This {HEADER} was sent with another request: use a new one."
-                    results[at] = Problem(422, detail, kind="idempotency")
+                    headers = {"Location": first.location} if first.location else {}
+                    results[at] = Problem(422, detail, kind="idempotency", headers=headers)
     return results
 
 

@@ -53,6 +53,7 @@ _MESSAGES = (
     _("no such source: use the slug of a source, such as un-ocha"),
     _("no such route: use the slug of a route, such as castello-road"),
     _("this source belongs to another organisation: only its own keys and keys with the scope curate may report for it"),
+    _("this is the source itself: send the outlet that passed its words on, or leave it out"),
     _("no such report about the same kind, place and subject: send the id of a report that you can read, or leave relays out"),
     _("the report that it repeats is %(label)s: label this one the same or stricter, or leave relays out"),
     _("the code %(code_of_place)s belongs to another place"),

@@ -1,14 +1,17 @@
 """The places, sources and routes that a report names, also one that is invalid in itself."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from app.domain.kinds import KINDS
-from app.http.problems import FieldProblem
+from app.http.problems import FieldProblem, pointer
+from app.reference.records import SourceRecord
 
 # The longest name of a place or source.
 MAX_NAME_CHARACTERS = 100
 
 FieldErrors = list[FieldProblem]
+OWN_OUTLET = "this is the source itself: send the outlet that passed its words on, or leave it out"
 
 
 class InvalidReport(FieldErrors):
@@ -44,3 +47,9 @@ def references_in(body: Any) -> list[Reference]:
         fields = KINDS[kind].references.items()
         references += [Reference(("value", name), type_, value[name]) for name, type_ in fields if isinstance(value.get(name), str)]
     return references
+
+
+def own_outlets(references: Iterable[Reference], sources: Mapping[str, SourceRecord]) -> dict[str, str]:
+    """Return the error of each outlet that is the source itself, under whichever of its names, by pointer."""
+    slugs = {path: sources[text].slug for path, type_, text in references if type_ == "source" and text in sources}
+    return {pointer(path): OWN_OUTLET for path, slug in slugs.items() if "via" in path and slug == slugs.get(("source",))}

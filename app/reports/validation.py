@@ -28,7 +28,7 @@ from app.reference.queries import find_any_sources, find_places, find_routes
 from app.reference.records import PlaceRecord, SourceRecord
 from app.reference.suggestions import describe_unknown
 from app.reports.queries import find_relayed
-from app.reports.references import MAX_NAME_CHARACTERS, FieldErrors, InvalidReport, Reference, references_in
+from app.reports.references import MAX_NAME_CHARACTERS, FieldErrors, InvalidReport, Reference, own_outlets, references_in
 from app.reports.schemas import ReportIn
 from app.settings import Settings
 
@@ -189,6 +189,7 @@ async def resolve_submissions(
         resolved: list[ResolvedReport | FieldErrors] = []
         for each, own in zip(reports, references, strict=True):
             missing_here = {pointer(path): unknown[type_][text] for path, type_, text in own if text in unknown.get(type_, ())}
+            missing_here |= {} if replicated else own_outlets(own, sources)
             if isinstance(each, ValidatedReport):
                 resolved.append(_resolve(each, missing_here, places, sources, relayed, caller, settings, replicated=replicated))
             else:
@@ -214,7 +215,7 @@ def _references_of(report: ValidatedReport | FieldErrors) -> list[Reference]:
 
 
 def _with_missing(errors: FieldErrors, missing: Mapping[str, str], places: Mapping[str, PlaceRecord]) -> FieldErrors:
-    """Return the errors of an invalid report with those of unknown records, and of an observation after the statement."""
+    """Return the errors of an invalid report with those of its records, and of an observation after the statement."""
     if not isinstance(errors, InvalidReport) or not isinstance(errors.body, dict):
         return errors
     place = errors.body.get("place")
@@ -246,8 +247,7 @@ def _resolve(
         times = {"/stated_at": report.stated_at, "/observed_from": report.observed_from, "/observed_to": report.observed_to}
         errors |= _late_observations({at: text for at, text in times.items() if text is not None}, timezone)
     value = resolve_days(KINDS[report.kind], each.value, day_at(report.stated_at, timezone), replicated=replicated)
-    if isinstance(value, FieldProblem):
-        errors[value.pointer] = value.detail
+    errors |= {value.pointer: value.detail} if isinstance(value, FieldProblem) else {}
     if errors or place is None or source is None or isinstance(value, FieldProblem):
         return [FieldProblem(pointer=at, detail=detail) for at, detail in errors.items()]
     return _bind_relayed(bind_references(replace(each, value=value), place, source, sources, settings), relayed)

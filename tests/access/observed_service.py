@@ -129,15 +129,16 @@ def statements(draw: st.DrawFn, labels: tuple[Label, ...]) -> Body:
         "population_movement": {"since": "2016-07-01", "people": draw(st.integers(0, 9))},
         "service_status": {"working": draw(st.integers(1, 9))},
     }[kind]
+    source, via = draw(st.sampled_from(SOURCES)), draw(st.sampled_from([[], ["nurse"]]))
     return report(
         kind,
         value=value,
-        source=draw(st.sampled_from(SOURCES)),
+        source=source,
         place=draw(st.sampled_from(["oldtown", "country"])),
         stated_at=f"2016-07-{draw(st.integers(1, 28)):02}",
         sensitivity=draw(st.sampled_from(labels)).value,
         provenance={
-            "via": draw(st.sampled_from([[], ["nurse"]])),
+            "via": [] if source == "nurse" else via,
             "origin": draw(st.sampled_from([None, "nurse", "army"])),
             "credibility": draw(st.integers(1, 6)),
         },

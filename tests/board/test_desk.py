@@ -255,6 +255,34 @@ async def test_form_sent_twice_is_recorded_once_and_leads_to_its_page(desk: http
     assert 'value="Agency"' in (await desk.get(f"/desk/statements/route_closure?same={recorded['id']}")).text
 
 
+@pytest.mark.parametrize("do", ["send", "draft"])
+async def test_form_sent_again_with_changes_leads_to_what_it_made(desk: httpx.AsyncClient, client: httpx.AsyncClient, do: str) -> None:
+    """Fail at the form in between, and go on with the form that comes back each time."""
+    path, fields = "/desk/statements/supply_runout", FOOD | {"value.runs_out": "in 10 days", "sensitivity": "green", "once": "abc"}
+    assert (await send(desk, path, fields | {"do": do})).status_code == 303
+    (made,) = (await client.get("/v1/reports" if do == "send" else "/v1/drafts")).json()["items"]
+    page = f"/desk/{'reports' if do == 'send' else 'drafts'}/{made['id']}"
+    corrects = f"{page}/correction" if do == "send" else page
+    wrong = await send(desk, path, fields | {"value.runs_out": "soon", "do": "preview"})
+    again = filled_in(wrong.text) | {"once": forms_of(wrong.text)[0]["once"], "value.runs_out": "in 20 days", "do": do}
+    for _ in range(2):
+        answer = await send(desk, path, again)
+        assert (answer.status_code, "This form was sent before" in answer.text, "Nothing was sent yet" in answer.text) == (422, True, False)
+        assert f'href="{page}"' in answer.text
+        assert f'formaction="{corrects}"' in answer.text
+        again |= {"once": forms_of(answer.text)[0]["once"]}
+    assert len((await client.get("/v1/reports")).json()["items"]) + len((await client.get("/v1/drafts")).json()["items"]) == 1
+    assert "once=abc" in html.unescape((await send(desk, path, again | {"do": "add:places:place"})).text)
+    form = await send(desk, corrects, again | {"do": "resume"})
+    assert (form.status_code, filled_in(form.text)["value.runs_out"]) == (200, "in 20 days")
+    if do == "send":
+        assert (await send(desk, corrects, again | {"reason": "misheard", "do": "send"})).status_code == 303
+    source = {"name": "Paper", "type": "media", "reliability": "C", "once": "abc", "do": "save"}
+    assert (await send(desk, "/desk/new/sources", source)).status_code == 303
+    other = await send(desk, "/desk/new/sources", source | {"name": "Journal"})
+    assert (other.status_code, 'href="/desk/records/sources/paper"' in other.text) == (422, True)
+
+
 async def test_forms_of_other_sites_and_sessions_are_refused(desk: httpx.AsyncClient) -> None:
     token = await token_of(desk)
     send_fields = FOOD | {"do": "send", "value.runs_out": "in 10 days"}
@@ -557,6 +585,15 @@ async def test_preview_says_for_how_many_days_no_aid_came(desk: httpx.AsyncClien
     assert "no aid was delivered for 70 days, since" in answer.text.partition('id="preview"')[2].partition('id="fields"')[0]
 
 
+async def test_provenance_that_cannot_be_is_told(desk: httpx.AsyncClient) -> None:
+    fields = FOOD | {"value.runs_out": "in 10 days", "provenance.published_at": "28 July 2016", "do": "preview"}
+    for stated_at, is_told in (("2016-07-28", False), ("2016-07-29", True)):
+        answer = await send(desk, "/desk/statements/supply_runout", fields | {"stated_at": stated_at})
+        assert (answer.status_code, "published before it was said" in answer.text) == (200, is_told)
+    own = await send(desk, "/desk/statements/supply_runout", fields | {"provenance.via": "Outlet, Agency"})
+    assert (own.status_code, "this is the source itself" in own.text.partition('id="f-provenance-via-error"')[2]) == (422, True)
+
+
 @pytest.mark.parametrize("do", ["send", "draft"])
 async def test_label_above_the_clearance_is_told_before_and_after(desk: httpx.AsyncClient, do: str) -> None:
     fields = FOOD | {"value.runs_out": "in 10 days", "sensitivity": "red"}
@@ -577,8 +614,11 @@ async def test_correction_that_is_sent_again_leads_to_itself(desk: httpx.AsyncCl
     fields = filled_in((await desk.get(path)).text) | {"value.supply": "water", "reason": "wrong", "once": "abc", "do": "send"}
     first, second = [await send(desk, path, fields) for _ in range(2)]
     assert (first.status_code, first.headers["location"]) == (303, second.headers["location"])
-    for other in ({"value.supply": "fuel"}, {"once": "def"}, {"do": "preview"}):
+    for other in ({"once": "def"}, {"do": "preview"}):
         assert (await send(desk, path, fields | other)).status_code == 409
+    changed = await send(desk, path, fields | {"value.supply": "fuel"})
+    assert (changed.status_code, "This form was sent before" in changed.text) == (422, True)
+    assert f'formaction="{first.headers["location"].partition("?")[0]}/correction"' in changed.text
     assert len((await desk.get("/v1/reports")).json()["items"]) == 2
 
 

@@ -256,6 +256,7 @@ def test_typed_text_outlives_back_language_and_session_but_not_sign_out(browser:
         expect(page.get_by_role("alert")).to_contain_text("You signed in again")
         expect_typed(page, typed)
         page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url("**/")
         page.go_back()
         expect(page.locator("#key")).to_be_visible()
         page.fill("#key", demo.key)

@@ -214,11 +214,11 @@ async def test_protected_source_is_shown_by_its_alias_and_kept(
 ) -> None:
     added = await reference.add("sources", slug="nurse", name="A nurse", type="media", alias="A health worker")
     reporter = await make_client(Scope.READ, Scope.REPORT, clearance=Label.GREEN)
-    made = await draft(client, source="nurse", provenance={"via": ["nurse"], "origin": "nurse"})
+    made = await draft(client, source="nurse", provenance={"via": ["outlet"], "origin": "nurse"})
     shown = (await reporter.get(made["links"]["self"])).json()["report"]
     alias = shown["source"]
     assert (added["slug"], alias.startswith("protected-")) == ("nurse", True)
-    assert (shown["provenance"]["via"], shown["provenance"]["origin"]) == ([alias], alias)
+    assert (shown["provenance"]["via"], shown["provenance"]["origin"]) == (["outlet"], alias)
     assert (await reporter.patch(made["links"]["self"], json={"value": {"people": 4}})).json()["report"]["source"] == alias
     assert (await client.get(made["links"]["self"])).json()["report"]["source"] == "nurse"
     assert (await reporter.post(made["links"]["confirmation"])).json()["source"] == alias

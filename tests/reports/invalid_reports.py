@@ -109,6 +109,7 @@ PROVENANCE = [
     *each_value("/provenance/via", None, 5, True, "outlet", {}, {"0": "outlet"}, ["outlet"] * 21),
     *[InvalidReport("/provenance/via", [invalid.value], "/provenance/via/0") for invalid in invalid_slugs("/source")],
     InvalidReport("/provenance/via", ["outlet", "nobody"], "/provenance/via/1"),
+    InvalidReport("/provenance/via", ["outlet", "agency"], "/provenance/via/1"),
     *[invalid for invalid in invalid_choices("/provenance/directness", "Direct", "heard") if invalid.value is not None],
     *each_value("/provenance/relays", *NOT_TEXT, "", "01900000", "a\0"),
     *[invalid for invalid in invalid_slugs("/provenance/origin") if invalid.value is not None],

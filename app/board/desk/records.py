@@ -76,7 +76,6 @@ async def record_page(desk: Desk, collection: str, slug: str = "", done: str = "
         status, answer = await desk.send("PATCH" if slug else "POST", path, body, **({"If-Match": desk.text("etag")} if slug else {}))
     if status not in (200, 201):
         errors, problems = errors_of(answer, fields, desk.locale) if answer else ({}, [])
-        desk.form.pop("once", None)
         return await _page(
             desk, collection, slug, fields, names, 422, errors={**errors, **filled.errors}, problems=problems, choices=filled.choices
         )
@@ -113,7 +112,7 @@ async def add_from(desk: Desk, target: str, action: str) -> Response:
     """Show the form of a new record in the middle of another form, which comes back with the record filled in."""
     collection, _, name = action.partition(":")
     typed = desk.text(name).split(",")[-1].strip() if name else ""
-    kept = {key: value for key, value in desk.form.items() if key not in ("token", "once", "do")}
+    kept = {key: value for key, value in desk.form.items() if key not in ("token", "do")}
     back = urlencode({**kept, "fill": [name], "back_to": [target]}, doseq=True)
     desk.form = {"name": [typed], "back": [back]}
     return await record_page(desk, collection)

@@ -34,6 +34,7 @@ MAX_SHOWN = 100
 REFILLED_FORM = gettext_noop("You signed in again after you opened this form. Look at it and send it again.")
 # Words of the protocol in messages of the API, and what a form says instead.
 _PLAIN = {
+    "This Idempotency-Key was sent with another request: use a new one.": "This form was sent before with other content: open it again.",
     ": read it again, and send its new ETag.": ": open it again.",
     ": read it again, and send the patch with its new ETag.": ": open it again.",
     "send assertion announced for a later day": "for a later day, choose announced as how firm it is",
@@ -61,6 +62,8 @@ class Desk:
     form: dict[str, list[str]] = field(default_factory=dict)
     # Whether the form belongs to an earlier session, so that it is shown again but nothing is done.
     is_old: bool = False
+    # The page of what the form made when it was sent before with other content, empty if that has no page; None if it was not.
+    sent_before: str | None = None
 
     def text(self, name: str) -> str:
         """Return a field of the form; empty without it."""
@@ -83,7 +86,12 @@ class Desk:
         response = await self.api.send(method, path, body, sent | headers)
         if response.status_code == 401:
             raise Problem(401, "expired")
-        return response.status_code, orjson.loads(response.content)
+        answer = orjson.loads(response.content)
+        if response.status_code == 422 and answer["type"].endswith(":idempotency"):
+            path = response.headers.get("location", "").removeprefix("/v1/")
+            folder = {"reports": "/desk/", "drafts": "/desk/"} | dict.fromkeys(TITLES, "/desk/records/")
+            self.sent_before = next((f"{folder[each]}{path}" for each in folder if path.startswith(f"{each}/")), "")
+        return response.status_code, answer
 
     async def page(self, template: str, status: int = 200, **context: Any) -> Response:
         """Render a page of the desk, which no cache keeps."""
@@ -93,6 +101,7 @@ class Desk:
             "may_curate": self.may(Scope.CURATE),
         }
         shared |= {"may_report": self.may(Scope.REPORT), "form": self.form, "errors": {}, "choices": {}, "problems": [], "names": None}
+        shared["sent_before"] = self.sent_before
         shared |= {"kinds": [(name, label_for(name, self.locale, name)) for name in KINDS], "done": ""}
         shared |= {"field_label": field_label, "collections": [(each, TITLES[each], ADD[each]) for each in TITLES]}
         shared |= {"head": await self.api.get("/v1/ledger/head", as_of=None), "signed_in": True, "fields": [], "back": self.text("back")}

@@ -16,7 +16,7 @@ from app.board.desk.values import Filled, form_of, read_form
 from app.board.value_text import field_text, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import StatePlot
-from app.domain.times import DATE_LENGTH, end_of_today
+from app.domain.times import DATE_LENGTH, end_of_today, is_after
 from app.domain.tlp import Label
 from app.http.problems import Problem, not_found
 from app.http.representations import tag_of
@@ -73,7 +73,11 @@ async def statement_page(desk: Desk, target: Target, same: str = "", done: str =
     filled = read_form(fields, desk.form, names, desk.locale)
     body = _body(target, filled)
     if target.corrects is not None and target.corrects["status"] != "standing":
-        return await _sent_again(desk, target.corrects, body)
+        # It leads to the correction that the form made when it was sent before.
+        status, answer = await desk.send("POST", f"/v1/reports/{target.corrects['id']}/correction", body)
+        if status not in (200, 201) and desk.sent_before is None:
+            raise Problem(409, f"The report is already {target.corrects['status']}.")
+        return await _form_page(desk, target, fields, names, status=422) if status == 422 else _recorded(desk, answer, status)
     path = "/v1/drafts/preview" + (f"?corrects={target.corrects['id']}" if target.corrects else "")
     status, preview = await desk.send("POST", path, {name: each for name, each in body.items() if name != "reason"})
     problems: list[str] = []
@@ -130,14 +134,6 @@ async def _send(desk: Desk, target: Target, fields: list[FormField], names: Name
     return _recorded(desk, done, status)
 
 
-async def _sent_again(desk: Desk, report: Mapping[str, Any], body: dict[str, Any]) -> Response:
-    """Lead to the correction that a form made when it was sent before; raise 409 for another form."""
-    status, done = await desk.send("POST", f"/v1/reports/{report['id']}/correction", body)
-    if status not in (200, 201):
-        raise Problem(409, f"The report is already {report['status']}.")
-    return _recorded(desk, done, status)
-
-
 def _recorded(desk: Desk, report: Mapping[str, Any], status: int) -> Response:
     """Lead to the page of a report that was recorded, or, if its label is above the clearance, say so."""
     if is_above(desk, report):
@@ -191,6 +187,7 @@ async def _form_page(
 def shown_preview(preview: Mapping[str, Any], names: Names, desk: Desk) -> dict[str, Any]:
     """Return what a preview says, in words."""
     locale, report = desk.locale, preview["report"]
+    published = report["provenance"]["published_at"]
     kind, before, after, situation = report["kind"], preview["indicator_before"], preview["indicator"], preview["situation"]
     because = [
         growing_reason(each, end_of_today().date(), locale) or label_for(f"because_{each['reason']}", locale)
@@ -201,6 +198,7 @@ def shown_preview(preview: Mapping[str, Any], names: Names, desk: Desk) -> dict[
         **report_words(report, names, locale),
         "existing": preview["existing"],
         "is_above": is_above(desk, report),
+        "is_early": published is not None and is_after(report["stated_at"], published, "UTC"),
         "subject": after and subject_text(after["subject"], kind, routes, locale),
         "before": _assessed(before, kind, locale),
         "after": _assessed(after, kind, locale),
