@@ -21,7 +21,7 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 ENDED = sa.text("ended_global_seq IS NOT NULL")
 STANDING = sa.text("ended_global_seq IS NULL")
 DECLASSIFIED = sa.text("level < highest_level")
-CHANGED, JUDGED = sa.text("previous_global_seq IS NOT NULL"), sa.text("judgement_id IS NOT NULL")
+CHANGED, JUDGED, LABEL = sa.text("previous_global_seq IS NOT NULL"), sa.text("judgement_id IS NOT NULL"), sa.text("type = 'label'")
 # Of a read only the count and the time may grow.
 FIXED = "id, action, key_id, organisation, clearance, address, method, target, status_code, first_at, read_key, position, hash"
 SHRINKS = "OLD.action <> 'read' OR NEW.count < OLD.count OR NEW.occurred_at < OLD.occurred_at"
@@ -465,6 +465,7 @@ def _create_ledger() -> None:
     op.create_index("ix_ledger_entry_from_indicator_id_level_global_seq", "ledger_entry", ["from_indicator_id", "level", "global_seq"])
     op.create_index("ix_ledger_entry_indicator_id_level_global_seq", "ledger_entry", ["indicator_id", "level", "global_seq"])
     op.create_index("ix_ledger_entry_record_id_global_seq", "ledger_entry", ["record_id", "global_seq"])
+    op.create_index("ix_ledger_entry_label", "ledger_entry", ["global_seq"], sqlite_where=LABEL, postgresql_where=LABEL)
     op.create_index("ix_ledger_entry_recorded_at_global_seq", "ledger_entry", ["recorded_at", "global_seq"])
     op.create_index("ix_ledger_entry_report_id", "ledger_entry", ["report_id"])
     op.create_index("ix_ledger_entry_source_id_global_seq", "ledger_entry", ["source_id", "global_seq"])

@@ -24,7 +24,7 @@ REFERENCE_TYPES = ("place", "source", "route")
 JUDGEMENT_TYPES = ("judgement", "judgement_retraction")
 JUDGEMENT = "judgement"
 
-_CHANGED, _JUDGED = text("previous_global_seq IS NOT NULL"), text("judgement_id IS NOT NULL")
+_CHANGED, _JUDGED, _LABEL = text("previous_global_seq IS NOT NULL"), text("judgement_id IS NOT NULL"), text("type = 'label'")
 # Names of columns, by level.
 SEQ_COLUMNS = tuple(f"seq_{label}" for label in LABELS)
 HASH_COLUMNS = tuple(f"hash_{label}" for label in LABELS)
@@ -70,6 +70,7 @@ class LedgerEntry(_Positions, table=True):
         Index("ix_ledger_entry_record_id_global_seq", "record_id", "global_seq"),
         Index("ix_ledger_entry_recorded_at_global_seq", "recorded_at", "global_seq"),
         Index("ix_ledger_entry_changed", "global_seq", sqlite_where=_CHANGED, postgresql_where=_CHANGED),
+        Index("ix_ledger_entry_label", "global_seq", sqlite_where=_LABEL, postgresql_where=_LABEL),
         # By type, too; otherwise SQLite reads every entry on an indicator.
         Index("ix_ledger_entry_judged", "indicator_id", "type", sqlite_where=_JUDGED, postgresql_where=_JUDGED),
         Index("ix_ledger_entry_judgement_id", "judgement_id", sqlite_where=_JUDGED, postgresql_where=_JUDGED),

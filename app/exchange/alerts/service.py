@@ -7,10 +7,12 @@ the messages that are in force for the clearance when it is sent (`_Sent`).
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, not_, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, func, literal, not_, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -58,7 +60,8 @@ class _Sent:
 
 def _is_raised(level: int) -> ColumnElement[bool]:
     to_label = table_of(LedgerEntry).c.detail["sensitivity"].as_string()
-    return and_(_type == "label", _redacted_below > level, to_label.not_in(LABELS[: level + 1]))
+    # Written out, because SQLite uses the index of labels for no parameter.
+    return and_(_type == text("'label'"), _redacted_below > level, to_label.not_in(LABELS[: level + 1]))
 
 
 def _select_messages(level: int, *, hidden: bool = False) -> Select[Any]:
@@ -116,17 +119,22 @@ async def list_messages(
     lang: str | None = None,
 ) -> tuple[list[Message], int | None, int]:
     """Return a page of messages on the reports that match `where`, newest first; the last seq if there are more; the head of the ledger."""
+    shown = _select_messages(view.level).where(col(Report.level) <= view.level, *where)
     # A reader must not learn what a report was about whose label was raised, and everybody who has its alert must learn that it ended.
-    statement = _select_messages(view.level).where(or_(and_(true(), *where), and_(_is_raised(view.level), col(Report.level) > view.level)))
+    hidden = _select_messages(view.level).where(_is_raised(view.level), col(Report.level) > view.level)
     found: list[tuple[int, Message]] = []
     more = True
     # Some entries are no messages: a page with gaps would show that reports are out of sight.
     while more and len(found) <= limit:
-        rows, before, revision = await fetch_page(
-            connection, statement, key="seq", after=before, limit=limit + 1, level=view.level, descending=True
-        )
-        found += await _build_messages(connection, rows, view, lang)
-        more = before is not None
+        pages = [
+            await fetch_page(connection, each, key="seq", after=before, limit=limit + 1, level=view.level, descending=True)
+            for each in (shown, hidden)
+        ]
+        rows = sorted(chain(*(page for page, _, _ in pages)), key=itemgetter("seq"), reverse=True)
+        found += await _build_messages(connection, rows[: limit + 1], view, lang)
+        more = len(rows) > limit + 1 or any(last is not None for _, last, _ in pages)
+        before = rows[limit]["seq"] if len(rows) > limit else None
+        revision = pages[0][2]
     return [each for _, each in found[:limit]], found[limit - 1][0] if len(found) > limit else None, revision
 
 
