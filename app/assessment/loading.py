@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BindParameter, ColumnElement, CompoundSelect, ScalarSelect, and_, bindparam, func, or_, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, CompoundSelect, ScalarSelect, Subquery, and_, bindparam, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -124,6 +124,10 @@ async def load_latest_rows(connection: AsyncConnection, indicators: Collection[U
     return list(rows.values())
 
 
+def _newest(where: Sequence[ColumnElement[bool]], limit: int | None) -> Subquery:
+    return select(col(Report.global_seq)).where(*where).order_by(col(Report.global_seq).desc()).limit(limit).subquery()
+
+
 async def load_all(
     connection: AsyncConnection,
     indicators: Collection[UUID],
@@ -131,24 +135,24 @@ async def load_all(
     *,
     level: int = MAX_LEVEL,
     limit: int | None = None,
-    place_limit: int | None = None,
+    limit_by: Mapping[UUID, str] | None = None,
     stated_after: datetime | None = None,
 ) -> dict[UUID, list[Statement]]:
     """Load every statement that a clearance may see, or those stated after a time.
 
-    With a `limit`, load that many, the last recorded; with a `place_limit`, that many of each place.
+    With a `limit`, load that many, the last recorded; of each group where `limit_by` has those of the indicators.
     """
     rows: list[Any] = []
     for ids in chunks(indicators):
         where = [col(Report.indicator_id).in_(ids), *([col(Report.level) <= level] if level < MAX_LEVEL else [])]
         where += [] if stated_after is None else [col(Report.stated_at) > stated_after]
         where += reports_at(time_point)
-        if place_limit is not None:
-            newest = func.row_number().over(partition_by=col(Report.place_id), order_by=col(Report.global_seq).desc()).label("newest")
-            numbered = select(col(Report.global_seq), newest).where(*where).subquery()
-            where = [col(Report.global_seq).in_(select(numbered.c.global_seq).where(numbered.c.newest <= place_limit))]
+        if limit_by is not None:
+            groups = [[each for each in ids if limit_by[each] == group] for group in {limit_by[each] for each in ids}]
+            newest = [_newest([col(Report.indicator_id).in_(each), *where], limit) for each in groups]
+            where = [col(Report.global_seq).in_(union_all(*(select(each.c.global_seq) for each in newest)))]
         statement = select(*COLUMNS).where(*where)
-        latest = statement if limit is None else statement.order_by(col(Report.global_seq).desc()).limit(limit)
+        latest = statement if limit is None or limit_by is not None else statement.order_by(col(Report.global_seq).desc()).limit(limit)
         rows.extend(await connection.execute(latest))
     return by_indicator(rows, await build_statements(connection, rows, time_point))
 

@@ -157,7 +157,8 @@ def _families(
 async def _load_said(connection: AsyncConnection, documents: Sequence[Document], view: View) -> list[Said]:
     """Return what checks read of the reports on some indicators: of each place the last recorded ones."""
     checked = {UUID(each["id"]): each for each in documents if is_checked(KINDS[each["kind"]])}
-    statements = await load_all(connection, checked, view.time_point, level=view.level, place_limit=MAX_LISTED_REPORTS)
+    places = {id_: each["place"]["slug"] for id_, each in checked.items()}
+    statements = await load_all(connection, checked, view.time_point, level=view.level, limit=MAX_LISTED_REPORTS, limit_by=places)
     return [
         build_said(each, some, view.horizons[each["kind"]], view.level)
         for id_, each in checked.items()
