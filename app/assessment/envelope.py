@@ -10,8 +10,9 @@ from typing_extensions import TypeAliasType
 
 from app.assessment.judgements import Judgement, is_contradicted, standing_judgement
 from app.assessment.outcomes import Outcome, came_true, due_warnings, outcome_of, warning_fields
+from app.assessment.parts import AssessedPart, agreement_of, assess_part, combined_part, rank_of_state
 from app.assessment.policy import NO_POLICY, Policy
-from app.assessment.standing import Standing, relayed_reports, standing_reports
+from app.assessment.standing import relayed_reports, standing_reports
 from app.assessment.statement import Statement
 from app.assessment.terms import (
     AssessedStatement,
@@ -21,16 +22,12 @@ from app.assessment.terms import (
     is_party,
     is_sound,
     origin_of,
-    unsound_claims,
 )
 from app.domain.kinds.base import Kind
-from app.domain.kinds.combining import Part
 from app.domain.kinds.values import Agreement
 from app.reference.records import SourceRecord
 
 METHOD = "envelope/2"
-# How often relief past its horizon is looked for further back, where what was said of it then contradicts it.
-MAX_PERIODS = 10
 
 Relation = TypeAliasType("Relation", Literal["preferred", "supports", "contradicts", "relayed", "announced", "overtaken"])
 LeftOutReason = TypeAliasType("LeftOutReason", Literal["superseded", "retracted", "replaced_by_later", "past_horizon", "policy"])
@@ -77,17 +74,6 @@ class Assessment:
         return list(dict.fromkeys(said)) or ([self.preferred.id] if self.preferred else [])
 
 
-@dataclass(frozen=True, slots=True)
-class _AssessedPart:
-    """One part of the subject: its reports, those of them that count, the one that leads, those that give the value, their agreement."""
-
-    reports: Standing
-    counted: tuple[AssessedStatement, ...]
-    leading: AssessedStatement | None
-    pool: tuple[AssessedStatement, ...]
-    agreement: Agreement | None
-
-
 def assess(
     kind: Kind[Any],
     statements: Iterable[Statement],
@@ -116,7 +102,7 @@ def assess(
     items = _items(kind, said, origins, usable, horizon)
     relayed = relayed_reports(said, by_id)
     parts = {
-        name: _assess_part(kind, standing_reports(kind, [each for each in items if name in kind.facets(each.value)], relayed))
+        name: assess_part(kind, standing_reports(kind, [each for each in items if name in kind.facets(each.value)], relayed))
         for name in sorted({name for each in items for name in kind.facets(each.value)})
     }
     found = _combined(kind, parts, usable, horizon)
@@ -168,92 +154,10 @@ def _newest(spoken: Sequence[Statement], origins: Mapping[UUID, SourceRecord]) -
     return max((each.time for each in spoken), default=None), max(sound, default=None)
 
 
-def _leading(
-    kind: Kind[Any], standing: Sequence[AssessedStatement], old: frozenset[AssessedStatement]
-) -> tuple[AssessedStatement | None, tuple[AssessedStatement, ...]]:
-    """Rule 7: return the report that leads, if any, and those that give the value, best first."""
-    claims = unsound_claims(standing, old)
-    pool = sorted([each for each in standing if each.sound] or [each for each in standing if each not in claims], key=best_first)
-    if not pool:
-        return None, ()
-    if kind.worst_first:
-        return min(pool, key=lambda each: _rank_of_state(kind, each)), tuple(pool)
-    return next(each for each in pool if not any(_is_held_by(each, other) for other in pool)), tuple(pool)
-
-
-def _rank_of_state(kind: Kind[Any], each: AssessedStatement) -> int:
-    state = kind.state(each.value)
-    return kind.worst_first.index(state) if state in kind.worst_first else len(kind.worst_first)
-
-
-def _is_held_by(each: AssessedStatement, other: AssessedStatement) -> bool:
-    return each.is_better_than(other) and other.age_at(each) > timedelta(0)
-
-
-def _contest(kind: Kind[Any], standing: Sequence[AssessedStatement]) -> bool:
-    """Tell whether two of the reports contradict each other."""
-    if max(each.severity[0] for each in standing) > min(each.severity[1] for each in standing):
-        return True
-    distinct = list({(each.value.model_dump_json(), each.day if kind.compares_days else None): each for each in standing}.values())
-    return any(kind.disputes(one, other) for at, one in enumerate(distinct) for other in distinct[:at])
-
-
-def _agreement(standing: Sequence[AssessedStatement], leads: bool, contested: bool) -> Agreement | None:
-    """Rule 9: tell how the reports that stand agree; None without any."""
-    if not standing:
-        return None
-    if not leads:
-        return "claimed"
-    if contested:
-        return "contested"
-    if all(each.party for each in standing):
-        return "unconfirmed"
-    return "consistent" if len({each.origin for each in standing}) > 1 else "single"
-
-
-def _assess_part(kind: Kind[Any], reports: Standing) -> _AssessedPart:
-    """Apply rules 7 and 9 to one part. Warnings that have an outcome count (rule 10) only where nothing else leads."""
-    counted = [each for each in reports.standing if not each.ended]
-    leading, pool = _leading(kind, counted, reports.old)
-    if leading is None and len(counted) < len(reports.standing):
-        counted = reports.standing
-        leading, pool = _leading(kind, counted, reports.old)
-    contested = bool(counted) and _contest(kind, counted)
-    return _AssessedPart(reports, tuple(counted), leading, pool, _agreement(counted, leading is not None, contested))
-
-
-def _part(kind: Kind[Any], part: _AssessedPart) -> Part[Any]:
-    """Return what a kind combines."""
-    if (leading := part.leading) is None or not kind.reads_all:
-        return Part(part.pool, leading, part.agreement)
-    before = _relieved_before(kind, part) if kind.keeps_relief and not leading.claims_relief else None
-    alike = [each for each in part.reports.history if each.sound == leading.sound and (each.sound or not each.claims_relief)]
-    sources = {each.source for each in part.pool}
-    earlier = [each for each in reversed(alike) if each.source in sources]
-    began = part.reports.began.get((leading.sound, kind.state(leading.value)), leading)
-    return Part(
-        part.pool, leading, part.agreement, next(iter(alike), leading), began, earlier, None if before is None else _part(kind, before)
-    )
-
-
-def _relieved_before(kind: Kind[Any], part: _AssessedPart) -> _AssessedPart | None:
-    """Return the part as it was when relief that passed its horizon led last, by the reports up to that horizon; None if none did."""
-    for _ in range(MAX_PERIODS):
-        passed = [each for each, reason in part.reports.reasons.items() if reason == "past_horizon" and each.sound and each.claims_relief]
-        if not passed:
-            break
-        newest = max(passed, key=lambda each: each.order)
-        by_then = [each for each in part.reports.history if not newest.is_past_horizon(each)]
-        part = _assess_part(kind, standing_reports(kind, by_then, set()))
-        if part.leading is not None and part.leading.claims_relief:
-            return part
-    return None
-
-
 def _listed(
     kind: Kind[Any],
     visible: Sequence[Statement],
-    parts: Mapping[str, _AssessedPart],
+    parts: Mapping[str, AssessedPart],
     reasons: Mapping[UUID, str],
     preferred: Statement | None,
 ) -> tuple[tuple[tuple[Statement, Relation], ...], tuple[tuple[Statement, LeftOutReason], ...]]:
@@ -272,17 +176,17 @@ def _listed(
     return tuple(relations), tuple((each, cast("LeftOutReason", reason)) for each, reason in others if reason not in _RELATIONS)
 
 
-def _standing(parts: Mapping[str, _AssessedPart]) -> list[AssessedStatement]:
+def _standing(parts: Mapping[str, AssessedPart]) -> list[AssessedStatement]:
     return sorted({each for part in parts.values() for each in part.reports.standing}, key=best_first)
 
 
-def _combined(kind: Kind[Any], parts: Mapping[str, _AssessedPart], outcomes: Sequence[Outcome], horizon: timedelta) -> Assessment:
+def _combined(kind: Kind[Any], parts: Mapping[str, AssessedPart], outcomes: Sequence[Outcome], horizon: timedelta) -> Assessment:
     """Rules 8, 9 and 11: return the assessment of all parts together, without the list of reports."""
     standing = _standing(parts)
     if not standing:
         return Assessment()
     leading = [part.leading for part in parts.values() if part.leading is not None]
-    preferred = min(leading, key=lambda each: (_rank_of_state(kind, each), best_first(each)), default=None)
+    preferred = min(leading, key=lambda each: (rank_of_state(kind, each), best_first(each)), default=None)
     counted = {each for part in parts.values() for each in part.counted}
     contested = any(part.agreement == "contested" for part in parts.values())
     more = warning_fields(kind, standing, outcomes) if kind.has_outcome else {}
@@ -291,7 +195,7 @@ def _combined(kind: Kind[Any], parts: Mapping[str, _AssessedPart], outcomes: Seq
     found = Assessment(
         value=value,
         warning_day=kind.warning_day(value, due),
-        agreement=_agreement(list(counted), preferred is not None, contested),
+        agreement=agreement_of(list(counted), preferred is not None, contested),
         standing=tuple({each.statement.id: each.statement for each in standing}.values()),
         reports=len({each.statement.id for each in counted}),
         sources=len({each.statement.source.id for each in counted}),
@@ -299,7 +203,7 @@ def _combined(kind: Kind[Any], parts: Mapping[str, _AssessedPart], outcomes: Seq
     )
     if preferred is None:
         return found
-    combined = kind.combine_parts({name: _part(kind, each) for name, each in parts.items()}, preferred)
+    combined = kind.combine_parts({name: combined_part(kind, each) for name, each in parts.items()}, preferred)
     confirming = [kind.confirms(preferred, each) for each in counted if each.origin != preferred.origin]
     value = combined.value | more
     return replace(

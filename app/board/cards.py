@@ -14,6 +14,8 @@ from app.board.value_text import (
     days_left_text,
     field_text,
     pair_text,
+    passable_text,
+    since_text,
     subject_text,
     value_text,
 )
@@ -266,27 +268,11 @@ def _route_item(item: Document, records: Records, locale: Localization) -> CardI
 def _route_notes(item: Document, kind: str, locale: Localization) -> list[str]:
     """Return since when and by whom, for each direction where the two differ."""
     known = {way: own for way, own in item["directions"].items() if own["status"] is not None}
-    notes = {way: [each for each in (_since_text(own, locale), _passable_text(own, kind, locale)) if each] for way, own in known.items()}
+    notes = {way: [each for each in (since_text(own, locale), passable_text(own, kind, locale)) if each] for way, own in known.items()}
     first, *others = notes.values()
     if all(each == first for each in others):
         return first
     return [pair_text(label_for(way, locale, kind), locale.comma.join(own), locale) for way, own in notes.items() if own]
-
-
-def _since_text(item: Document, locale: Localization) -> str:
-    first, last = item["since_earliest"], item["since_latest"]
-    if first and last and first != last:
-        return locale.gettext("since between %(first)s and %(last)s") % {"first": locale.day(first), "last": locale.day(last)}
-    return locale.gettext("since %(first)s") % {"first": locale.day(first or last)} if first or last else ""
-
-
-def _passable_text(item: Document, kind: str, locale: Localization) -> str:
-    if item["status"] == "closed":
-        return ""
-    if item["passable_by"] is None:
-        return locale.gettext("who can pass is not said")
-    users = locale.comma.join(label_for(each, locale, kind) for each in item["passable_by"])
-    return locale.gettext("passable by: %(users)s") % {"users": users or locale.gettext("no one")}
 
 
 def _other_item(item: Document, records: Records, locale: Localization, as_of: str) -> CardItem:

@@ -144,3 +144,21 @@ def subject_text(subject: str, kind: str, routes: Mapping[str, Document], locale
         for each in subject.split(".")
     )
     return f"{first} ({locale.comma.join(details)})" if details else first
+
+
+def since_text(item: Document, locale: Localization) -> str:
+    """Return since when a route has its status; empty if not known."""
+    first, last = item["since_earliest"], item["since_latest"]
+    if first and last and first != last:
+        return locale.gettext("since between %(first)s and %(last)s") % {"first": locale.day(first), "last": locale.day(last)}
+    return locale.gettext("since %(first)s") % {"first": locale.day(first or last)} if first or last else ""
+
+
+def passable_text(item: Document, kind: str, locale: Localization) -> str:
+    """Return who can pass a route; empty if it is closed."""
+    if item["status"] == "closed":
+        return ""
+    if item["passable_by"] is None:
+        return locale.gettext("who can pass is not said")
+    users = locale.comma.join(label_for(each, locale, kind) for each in item["passable_by"])
+    return locale.gettext("passable by: %(users)s") % {"users": users or locale.gettext("no one")}

@@ -43,9 +43,8 @@ class Kind(ABC, Generic[V]):
 
     Values: `value_model` is that of reports, `assessment_model` that of indicators, of which `range_fields` are the range.
     Lists: `filter_field` is the field to filter by, `status_field` that behind the filter `status`. `references` maps fields that hold
-    slugs to their collection.
-    Warnings: a kind with `has_outcome` has the fields of `WarningFields` in its `assessment_model`; reports of its own
-    kind and of `evidence_kinds` show outcomes. With `has_alerts`, it has CAP alerts.
+    slugs to their collection. Warnings: a kind with `has_outcome` has the fields of `WarningFields` in its `assessment_model`; reports of
+    its own kind and of `evidence_kinds` show outcomes. With `has_alerts`, it has CAP alerts.
     Assessment: `worst_first` are the states of `status_field`, the one that leads first; a kind without them is led by its best report.
     `relief_states` are those that say that all is well, which takes two voices. A report overtakes another that is at least
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
@@ -57,10 +56,9 @@ class Kind(ABC, Generic[V]):
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
     `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). `outdates` is the group whose
     figures are older than what the kind says happened later (`happened_on`). `place_reasons` are reasons for a level that are about the
-    place, not about the indicator that they rest on.
-    Exports: `hxl` maps fields to HXL 1.1 hashtags.
-    Checks: `counts_stock` says that figures are how many there are, not how many came or left, so that those of two places can be
-    compared; `part_of` maps subjects to others that include them, with the reason, marked with `gettext_noop`.
+    place, not about the indicator that they rest on. Exports: `hxl` maps fields to HXL 1.1 hashtags. Checks: `counts_stock` says that
+    figures are how many there are, not how many came or left, so that those of two places can be compared; `part_of` maps subjects to
+    others that include them, with the reason, marked with `gettext_noop`.
     Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`; that of a
     reason for a level, as `risks` gives it, begins with `because_`, that of a field of its form with `field_`, a line of help for it with
     `help_`; `messages` are those of its own errors, what varies in them as `%(day)s`. `note_fields` are the fields of an item in a

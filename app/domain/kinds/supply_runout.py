@@ -177,12 +177,8 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         if value.in_days_min is None and value.in_days_max is None:
             _check_days(value, value, stated_on)
             return value
-        resolved = value.model_copy(
-            update={
-                "runs_out_earliest": None if value.in_days_min is None else stated_on + timedelta(days=value.in_days_min),
-                "runs_out_latest": None if value.in_days_max is None else stated_on + timedelta(days=value.in_days_max),
-            }
-        )
+        first, last = (None if days is None else stated_on + timedelta(days=days) for days in (value.in_days_min, value.in_days_max))
+        resolved = value.model_copy(update={"runs_out_earliest": first, "runs_out_latest": last})
         if value.range() not in ((None, None), resolved.range()):
             raise field_error("runs_out_earliest", "the dates must be those that in_days_min and in_days_max give; send one or the other")
         _check_days(resolved, value, stated_on)
