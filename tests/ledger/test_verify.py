@@ -41,6 +41,12 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
         ["UPDATE report SET stated_at = (SELECT stated_at FROM report WHERE global_seq = 19) WHERE global_seq = 14"],
         COLUMNS_14,
     ),
+    "the fingerprint": (["UPDATE report SET fingerprint = 'f' WHERE global_seq = 14"], COLUMNS_14),
+    "the date of a first grade": (
+        ["UPDATE source_grade SET effective_from = '2026-12-02 00:00:00' WHERE global_seq = 0"],
+        r"source agency: its grade since entry 0 is not what the ledger says",
+    ),
+    "the head deleted": (["DELETE FROM ledger_head"], r"head: the row of ledger_head that names the last entry is missing"),
     "the current label": (
         ["UPDATE report SET level = 1 WHERE global_seq = 14"],
         r"report [0-9a-f-]{36}: its label is not the one that the ledger gives it",
@@ -218,7 +224,15 @@ async def verify(settings: Settings, *options: str | Path, **more: str) -> tuple
 # Alterations of what an earlier run verified, which `--since` does not look at again.
 EARLIER = {
     *("a value", "a value that its kind does not accept", "a number that JSON cannot carry", "an unknown kind", "the quote"),
-    *("the relaying sources", "the credibility", "the source", "the submitted time", "the indexed time", "the current label"),
+    *(
+        "the relaying sources",
+        "the credibility",
+        "the source",
+        "the submitted time",
+        "the indexed time",
+        "the fingerprint",
+        "the current label",
+    ),
     *(
         "the recording organisation",
         "a hash",
