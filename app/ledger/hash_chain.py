@@ -140,7 +140,7 @@ def _redacted_view(body: dict[str, Any]) -> dict[str, Any]:
     if body["type"] != "label":
         # A correction, for readers who may not know of the report that it supersedes.
         return {**body, "type": "report", "reason": None, "detail": None}
-    # What another Lifeline recorded first keeps that time; otherwise it would be taken for new where it came from.
+    # An entry from another Lifeline keeps the time of its first recording; otherwise it would be new where it came from.
     kept = {name: detail[name] for name in ("supersedes", FIRST_RECORDED_AT) if name in detail} or None
     if body["report"] is None:
         return without_author({**body, "type": "tombstone", "reason": None, "detail": kept})

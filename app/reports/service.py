@@ -208,7 +208,7 @@ async def retract_report(
 ) -> LedgerEntry:
     """Withdraw a report, which stays readable, and reassess its indicator; raise as `correct_report` does.
 
-    `first_recorded_at` is when another Lifeline recorded it. With `replicated` withdraw also one that does not stand here.
+    `first_recorded_at` is when another Lifeline recorded it. With `replicated` withdraw also a report that was amended here.
     """
     appender = await open_appender(session)
     report = await _require_amendable(session, caller, report_id, replicated=replicated)

@@ -215,7 +215,7 @@ class EntryApplier:
             author = replace(caller, level=min(caller.level, max(superseded.report.level, entry.report.sensitivity.level)))
             standing = await find_visible_report(connection, old, author)
             kept = None if identifier in hidden else identifier
-            # What was withdrawn here is superseded as well; otherwise it would stand beside its correction once it is reinstated.
+            # A withdrawn report is superseded as well; otherwise both would count once it is reinstated.
             withdrawn = kept and standing and standing.status == "retracted" and standing.report.superseded_from_level is None
             if withdrawn or (standing is not None and standing.status == "standing"):
                 corrected = await correct_report(session, author, old, sent, entry.reason, self._settings, identifier=kept)
