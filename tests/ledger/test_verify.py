@@ -430,3 +430,11 @@ def test_verify_with_a_file_that_is_no_head_names_the_fields(database_url: str, 
 async def test_verify_accepts_an_empty_ledger(settings: Settings, database: Database, tmp_path: Path) -> None:
     assert (await verify(settings, "--checkpoint", tmp_path / "first.json"))[0] == 0
     assert (await verify(settings, "--since", tmp_path / "first.json", "--head", tmp_path / "first.json"))[0] == 0
+
+
+@sqlite_only
+async def test_verify_names_a_missing_row_of_a_single_row_table(database_url: str) -> None:
+    for table in ("ledger_head", "audit_head", "server_secret"):
+        await execute_sql_async(database_url, f"DELETE FROM {table}")
+        verified = await asyncio.to_thread(invoke, "verify", database_url=database_url)
+        assert (verified.exit_code, f"row of {table}" in verified.output, "Traceback" in verified.output) == (1, True, False)
