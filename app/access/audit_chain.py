@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.access.models import ApiKey, AuditEntry, AuditHead
@@ -25,7 +26,8 @@ _FIXED = ("position", "id", "action", "key_id", "organisation", "clearance", "ad
 
 _table, heads = table_of(AuditEntry), table_of(AuditHead)
 ROWS_OF = {WRITES: _table.c.action != "read", READS: _table.c.action == "read"}
-_LOCK = select(heads).where(heads.c.chain == bindparam("of_chain")).with_for_update()
+_HEAD = select(heads).where(heads.c.chain == bindparam("of_chain"))
+_LOCK = _HEAD.with_for_update()
 _MOVE = update(heads).where(heads.c.chain == bindparam("of_chain"))
 
 
@@ -88,7 +90,7 @@ def _engine_of(database: Database, chain: str) -> AsyncEngine:
 async def fetch_head(database: Database, chain: str) -> dict[str, Any]:
     """Return the head of a chain, which for reads is in SQLite's second file once there is one."""
     async with _engine_of(database, chain).connect() as connection:
-        return dict((await connection.execute(select(heads).where(heads.c.chain == chain))).mappings().one())
+        return dict((await connection.execute(_HEAD, {"of_chain": chain})).mappings().one())
 
 
 async def verify_audit(database: Database, hashing_key: bytes) -> AsyncIterator[str]:
@@ -100,7 +102,10 @@ async def verify_audit(database: Database, hashing_key: bytes) -> AsyncIterator[
 
 async def _first_problem(database: Database, chain: str, hashing_key: bytes) -> str | None:
     # Read first: rows that are appended meanwhile are verified the next time.
-    head = await fetch_head(database, chain)
+    try:
+        head = await fetch_head(database, chain)
+    except NoResultFound:
+        return "the row of audit_head that names its end is missing"
     position, previous = head["anchor"], head["anchor_hash"]
     while position < head["position"] and (rows := await fetch_chain(database, chain, position)):
         for row in rows:

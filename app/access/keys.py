@@ -48,7 +48,10 @@ async def load_hashing_key(connection: AsyncConnection, setting: str | None) -> 
     """Return the key of the HMAC: the setting LIFELINE_KEY_HASH_SECRET, or the random secret in the database."""
     if setting is not None:
         return setting.encode()
-    return bytes.fromhex((await connection.execute(select(table_of(ServerSecret).c.secret))).scalar_one())
+    secret = (await connection.execute(select(table_of(ServerSecret).c.secret))).scalar_one_or_none()
+    if secret is None:
+        raise Problem(503, "The row of server_secret is missing, by which keys are known: restore it from a backup.")
+    return bytes.fromhex(secret)
 
 
 async def hashing_key_of(database: Database, connection: AsyncConnection) -> bytes:

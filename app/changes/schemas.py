@@ -53,7 +53,7 @@ class ChangeOut(BaseModel):
     detail: dict[str, Any] | None = Field(
         description="`supersedes` of a correction, `outcome` of an outcome, `reliability` and `before` of a grade, `sensitivity` and "
         "`before` of a label or proposal, `judgement` of a judgement and which one it `corrects`, `record` of a place, source or route "
-        "from then on; null for other types."
+        "from then on, `first_recorded_at` if another Lifeline recorded it first; null for other types."
     )
     recorded_at: Timestamp = Field(description="When this service recorded it (UTC).")
     recorded_by: str = Field(description="Organisation that sent it; empty if withheld.")

@@ -19,7 +19,7 @@ import rfc8785
 from app.access.keys import persons_hash
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS, LEVELS, Label
-from app.ledger.models import RECORD, REFERENCE_TYPES, LedgerEntry
+from app.ledger.models import FIRST_RECORDED_AT, RECORD, REFERENCE_TYPES, LedgerEntry
 from app.ledger.tree import leaf_hash
 from app.reference.rows import visible_record
 from app.reports.models import LabelProposal, Report
@@ -140,15 +140,16 @@ def _redacted_view(body: dict[str, Any]) -> dict[str, Any]:
     if body["type"] != "label":
         # A correction, for readers who may not know of the report that it supersedes.
         return {**body, "type": "report", "reason": None, "detail": None}
+    # An entry from another Lifeline keeps the time of its first recording; otherwise it would be new where it came from.
+    kept = {name: detail[name] for name in ("supersedes", FIRST_RECORDED_AT) if name in detail} or None
     if body["report"] is None:
-        return without_author({**body, "type": "tombstone", "reason": None, "detail": None})
-    supersedes = detail.get("supersedes")
+        return without_author({**body, "type": "tombstone", "reason": None, "detail": kept})
     return {
         **body,
-        "type": "correction" if supersedes else "report",
+        "type": "correction" if "supersedes" in detail else "report",
         "report": {**body["report"], "sensitivity": detail["sensitivity"]},
         "reason": None,
-        "detail": {"supersedes": supersedes} if supersedes else None,
+        "detail": kept,
     }
 
 

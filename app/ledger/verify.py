@@ -1,33 +1,34 @@
 """Verify that nothing in the ledger was altered, removed or reordered, by hashing the chain of each clearance again."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from rfc8785 import CanonicalizationError
-from sqlalchemy import Select, String, cast, exists, func, or_, select, union_all
+from sqlalchemy import Select, String, cast, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.models import Indicator, IndicatorSource
 from app.domain.kinds import KINDS
 from app.domain.times import end_of, start_of
-from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL
+from app.domain.tlp import LABELS, MAX_LEVEL
+from app.ledger.appender import HEAD_ID
 from app.ledger.evidence import EVIDENCE, NAMED, OUTCOMES, evidence_changes, select_evidence_sources
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
 from app.ledger.models import HASH_COLUMNS, JUDGEMENT, JUDGEMENT_TYPES, LEAF_COLUMNS, REFERENCE_TYPES, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, load_head, select_entries
 from app.ledger.verify_actors import verify_actors, verify_proposals
 from app.ledger.verify_reference import is_of_its_record, verify_reference
+from app.ledger.verify_reports import verify_corrections, verify_reports
 from app.ledger.verify_trees import verify_trees
 from app.reference.models import Source
-from app.reports.models import Report
+from app.reports.models import Report, fingerprint_of
 from app.storage.types import table_of
 
 BATCH_SIZE = 1000
-AMENDING_TYPES = ("retraction", "reinstatement", "label")
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class ChainVerifier:
             problems.append(f"{what}: its report is missing")
         if self._altered(entry, body, aliases):
             problems.append(f"{what}: the entry, its report or its place in the chain was altered")
-        elif entry.type in STATEMENT_TYPES and report is not None and not _columns_agree(entry, report):
+        elif entry.type in STATEMENT_TYPES and report is not None and not _columns_agree(entry, report, body["report"]):
             problems.append(f"{what}: the columns of its report do not agree with its content")
         elif entry.type in REFERENCE_TYPES and not is_of_its_record(entry):
             problems.append(f"{what}: its columns do not agree with its record")
@@ -80,7 +81,7 @@ def _judgement_of(entry: LedgerEntry) -> UUID | None:
     return UUID((entry.detail or {})[JUDGEMENT]["id"]) if entry.type in JUDGEMENT_TYPES else None
 
 
-def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
+def _columns_agree(entry: LedgerEntry, report: Report, body: Mapping[str, Any]) -> bool:
     kind = KINDS.get(report.kind)
     if kind is None:
         return False
@@ -95,6 +96,8 @@ def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
         and report.endless == kind.is_endless(value)
         and report.filter_key == str(report.value[kind.filter_field])
         and report.facet == kind.facet(value)
+        and report.fingerprint
+        == fingerprint_of(body["source"], report.kind, body["place"], kind.subject(value), report.stated_text, report.value, report.url)
     )
 
 
@@ -115,8 +118,8 @@ async def verify_chain(
     for check in (
         _verify_head(connection, verifier),
         verify_trees(connection, sizes, verifier.seq),
-        _verify_reports(connection, since),
-        _verify_corrections(connection, since),
+        verify_reports(connection, since),
+        verify_corrections(connection, since),
         verify_reference(connection, since),
         _verify_indicator_sources(connection, since),
         verify_actors(connection, since, hashing_key),
@@ -127,7 +130,10 @@ async def verify_chain(
 
 
 async def _verify_head(connection: AsyncConnection, verifier: ChainVerifier) -> AsyncIterator[str]:
-    head = (await connection.execute(select(*table_of(LedgerHead).c))).mappings().one()
+    head = (await connection.execute(select(*table_of(LedgerHead).c).where(col(LedgerHead.id) == HEAD_ID))).mappings().one_or_none()
+    if head is None:
+        yield "head: the row of ledger_head that names the last entry is missing"
+        return
     if head["global_seq"] != verifier.global_seq:
         yield f"head: it names entry {head['global_seq']} as the last, but the ledger ends at entry {verifier.global_seq}"
     for level, label in enumerate(LABELS):
@@ -142,92 +148,6 @@ async def check_head(connection: AsyncConnection) -> AsyncIterator[str]:
     ends = ChainVerifier(last, [each["seq"] for each in heads], [each["hash"] for each in heads])
     async for problem in _verify_head(connection, ends):
         yield problem
-
-
-async def _verify_reports(connection: AsyncConnection, since: int) -> AsyncIterator[str]:
-    recorded = select(col(LedgerEntry.global_seq)).where(col(LedgerEntry.type).in_(STATEMENT_TYPES))
-    orphans = select(col(Report.id)).where(col(Report.global_seq).not_in(recorded), col(Report.global_seq) > since)
-    for orphan in (await connection.execute(orphans.order_by(col(Report.global_seq)))).scalars():
-        yield f"report {orphan}: no entry records it"
-    reports, entries, later = table_of(Report).c, table_of(LedgerEntry), table_of(Report).alias("later")
-    touched = [
-        reports.ended_global_seq > since,
-        exists().where(entries.c.report_id == reports.id, entries.c.type.in_(AMENDING_TYPES), entries.c.global_seq > since),
-        exists().where(later.c.supersedes == reports.id, later.c.global_seq > since),
-    ]
-    if not since:
-        touched += [each.is_not(None) for each in (reports.superseded_from_level, reports.retracted_from_level, reports.ended_global_seq)]
-        touched += [each != reports.submitted_level for each in (reports.level, reports.lowest_level, reports.highest_level)]
-    page = select(table_of(Report)).where(or_(*touched)).order_by(reports.global_seq).limit(BATCH_SIZE)
-    after = -1
-    while rows := (await connection.execute(page.where(reports.global_seq > after))).all():
-        states = {str(row.id): _ReportState(*[row.submitted_level] * 3) for row in rows}
-        ids = [row.id for row in rows]
-        own = select(entries).where(entries.c.report_id.in_(ids), entries.c.type.in_(AMENDING_TYPES))
-        of_later = select(entries).join(later, later.c.id == entries.c.report_id).where(later.c.supersedes.in_(ids))
-        amending = {row.global_seq: row for statement in (own, of_later) for row in await connection.execute(statement)}
-        for _, entry in sorted(amending.items()):
-            for problem in _amend(states, entry):
-                yield problem
-        for row in rows:
-            state = states[str(row.id)]
-            status = row.superseded_from_level, row.retracted_from_level, row.ended_global_seq
-            if status != (state.superseded, state.retracted, state.ended):
-                yield f"report {row.id}: its status is not the one that the ledger gives it"
-            if (row.level, row.lowest_level, row.highest_level) != (state.level, state.lowest, state.highest):
-                yield f"report {row.id}: its label is not the one that the ledger gives it"
-        after = rows[-1].global_seq
-
-
-@dataclass(slots=True)
-class _ReportState:
-    """The state of a report by the ledger: its labels, the levels from which it is superseded and retracted, and the last such entry."""
-
-    level: int
-    lowest: int
-    highest: int
-    superseded: int | None = None
-    retracted: int | None = None
-    ended: int | None = None
-
-
-def _amend(states: Mapping[str, _ReportState], entry: Any) -> Iterator[str]:
-    """Apply an entry to the reports that it amends, and yield what does not follow from their state."""
-    detail: Any = entry.detail or {}
-    what = f"entry {entry.global_seq} ({entry.type}, report {entry.report_id})"
-    report, old = states.get(str(entry.report_id)), states.get(str(detail.get("supersedes")))
-    if report is not None and entry.type in ("retraction", "reinstatement"):
-        if (report.retracted is None) == (entry.type == "reinstatement"):
-            yield f"{what}: it does not follow from the status that the report had"
-        report.retracted, report.ended = entry.level if entry.type == "retraction" else None, entry.global_seq
-    if report is not None and entry.type == "label":
-        new, before = (LEVELS.get(detail.get(name), MAX_LEVEL) for name in ("sensitivity", "before"))
-        if report.level != before or (entry.level, entry.redacted_below) != (min(new, before), max(new, before)):
-            yield f"{what}: it does not start from the label that the report had"
-        report.level, report.lowest, report.highest = new, min(report.lowest, new), max(report.highest, new)
-    if old is not None:
-        level = entry.level
-        if entry.type == "correction":
-            level = max(level, entry.redacted_below)
-            if entry.redacted_below != old.level:
-                yield f"{what}: its columns do not agree with the report that it supersedes"
-        old.superseded, old.ended = level if old.superseded is None else min(old.superseded, level), entry.global_seq
-
-
-async def _verify_corrections(connection: AsyncConnection, since: int) -> AsyncIterator[str]:
-    entries, new, old = table_of(LedgerEntry), table_of(Report), table_of(Report).alias("old")
-    corrections = (
-        select(entries.c.global_seq, entries.c.detail, entries.c.from_indicator_id, new.c.indicator_id)
-        .add_columns(old.c.id.label("old"), old.c.indicator_id.label("old_indicator_id"))
-        .select_from(entries)
-        .join(new, new.c.global_seq == entries.c.global_seq)
-        .outerjoin(old, old.c.id == new.c.supersedes)
-        .where(or_(entries.c.type == "correction", new.c.supersedes.is_not(None), entries.c.from_indicator_id.is_not(None)))
-    )
-    for row in await connection.execute(corrections.where(entries.c.global_seq > since).order_by(entries.c.global_seq)):
-        left = row.old_indicator_id if row.old_indicator_id != row.indicator_id else None
-        if ((row.detail or {}).get("supersedes"), row.from_indicator_id) != (str(row.old), left):
-            yield f"entry {row.global_seq} (correction): its columns do not agree with the report that it supersedes"
 
 
 def indicators_changed_since(since: int) -> Select[Any]:

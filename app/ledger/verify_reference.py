@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, exists, func, select, union_all
+from sqlalchemy import and_, case, exists, func, select, union_all
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.ledger.models import RECORD, LedgerEntry, effective_since
 from app.reference.bodies import records_of
-from app.reference.models import MODELS, Extent, Place, PlaceAncestor, RecordText, ReferenceModel, Source, SourceGrade
+from app.reference.models import MIN_EFFECTIVE_FROM, MODELS, Extent, Place, PlaceAncestor, RecordText, ReferenceModel, Source, SourceGrade
 from app.reference.queries import first_grade
 from app.reference.records import REVEAL_FROM
 from app.reference.rows import Record, extent_rows, is_restricted, place_row, place_shape, route_row, source_row, text_rows
@@ -143,10 +143,14 @@ async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
     grades = table_of(SourceGrade).c
     # NULL for the first grade, whose `effective_from` PostgreSQL's driver cannot read.
     since_column = case((grades.global_seq > 0, grades.effective_from)).label("since")
-    stored = select(grades.source_id, grades.global_seq, since_column, grades.reliability, grades.party_to_conflict, col(Source.slug))
+    is_moved = and_(grades.global_seq == 0, grades.effective_from != MIN_EFFECTIVE_FROM).label("is_moved")
+    stored = select(
+        grades.source_id, grades.global_seq, since_column, grades.reliability, grades.party_to_conflict, col(Source.slug), is_moved
+    )
     stored = stored.join(Source, col(Source.id) == grades.source_id).order_by(col(Source.slug), grades.global_seq)
     for row in await connection.execute(stored):
-        if expected.pop((row.source_id, row.global_seq), None) != (row.since, row.reliability, row.party_to_conflict):
+        recorded = expected.pop((row.source_id, row.global_seq), None)
+        if row.is_moved or recorded != (row.since, row.reliability, row.party_to_conflict):
             yield f"source {row.slug}: its grade since entry {row.global_seq} is not what the ledger says"
     for source, number in expected:
         yield f"source {source}: its grade since entry {number} is missing"

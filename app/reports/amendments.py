@@ -29,11 +29,18 @@ from app.storage.types import table_of
 
 
 async def reinstate_report(
-    session: AsyncSession, caller: Principal, report_id: UUID, reason: str, settings: Settings, first_recorded_at: datetime | None = None
+    session: AsyncSession,
+    caller: Principal,
+    report_id: UUID,
+    reason: str,
+    settings: Settings,
+    first_recorded_at: datetime | None = None,
+    *,
+    replicated: bool = False,
 ) -> LedgerEntry:
     """Undo the retraction of a report, and reassess its indicator.
 
-    `first_recorded_at` is when another Lifeline recorded it, if it is replicated.
+    `first_recorded_at` is when another Lifeline recorded it. With `replicated` reinstate also one that is not retracted here.
 
     Raise 404 if the caller does not see the report, 403 for a report of another organisation without the scope `curate`, 409 for a
     report that is not retracted.
@@ -41,7 +48,7 @@ async def reinstate_report(
     appender = await open_appender(session)
     visible = await require_visible_report(await session.connection(), report_id, caller)
     require_own(caller, visible.report)
-    if visible.status != "retracted":
+    if visible.status != "retracted" and not replicated:
         raise Problem(409, f"The report is {visible.status}: only a retracted report is reinstated.", kind="not-retracted")
     report = await session.get_one(Report, visible.report.global_seq)
     detail = first_recorded_detail(first_recorded_at) or None

@@ -1,9 +1,12 @@
 """Tables of reports, and of labels that wait for a second person."""
 
+import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import JSON, Column, Index, text
 from sqlmodel import Field, SQLModel
 
@@ -117,6 +120,12 @@ class LabelProposal(SQLModel, table=True):
     organisation: str
     created_at: datetime = Field(sa_type=UtcDateTime)
     confirmed_by_key_id: UUID | None = None
+
+
+def fingerprint_of(source: str, kind: str, place: str, subject: str, stated_at: str, value: Mapping[str, Any], url: str | None) -> str:
+    """Return the hash by which equal statements are recognised."""
+    identity = [source, kind, place, subject, stated_at, value, url]
+    return hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def mark_superseded(report: Report, level: int, global_seq: int) -> None:

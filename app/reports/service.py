@@ -178,7 +178,8 @@ async def correct_report(
     report that is superseded or retracted, 422 for an invalid correction.
     """
     appender = await open_appender(session)
-    old = await _require_amendable(session, caller, report_id)
+    # `identifier` is that of a correction from elsewhere: what was withdrawn here is superseded as it is there.
+    old = await _require_amendable(session, caller, report_id, replicated=identifier is not None)
     (resolved,) = await resolve_references(session, caller, [correction], settings, replicated=identifier is not None)
     if isinstance(resolved, list):
         raise invalid(resolved)
@@ -207,8 +208,7 @@ async def retract_report(
 ) -> LedgerEntry:
     """Withdraw a report, which stays readable, and reassess its indicator; raise as `correct_report` does.
 
-    `first_recorded_at` is when another Lifeline recorded it. With `replicated` withdraw also one that is superseded here: elsewhere it
-    was withdrawn first.
+    `first_recorded_at` is when another Lifeline recorded it. With `replicated` withdraw also a report that was amended here.
     """
     appender = await open_appender(session)
     report = await _require_amendable(session, caller, report_id, replicated=replicated)
@@ -223,7 +223,7 @@ async def retract_report(
 async def _require_amendable(session: AsyncSession, caller: Principal, report_id: UUID, *, replicated: bool = False) -> Report:
     visible = await require_visible_report(await session.connection(), report_id, caller)
     require_own(caller, visible.report)
-    if visible.status != "standing" and not (replicated and visible.status == "superseded"):
+    if visible.status != "standing" and not replicated:
         raise Problem(409, f"The report is already {visible.status}.", kind="not-standing")
     report = await session.get(Report, visible.report.global_seq)
     assert report is not None

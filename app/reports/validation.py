@@ -1,6 +1,5 @@
 """Validate reports: first alone, then against the places, sources and routes that they refer to."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,7 +8,6 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-import orjson
 from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -27,6 +25,7 @@ from app.reference.models import MODELS
 from app.reference.queries import find_any_sources, find_places, find_routes
 from app.reference.records import PlaceRecord, SourceRecord
 from app.reference.suggestions import describe_unknown
+from app.reports.models import fingerprint_of
 from app.reports.queries import find_relayed
 from app.reports.references import MAX_NAME_CHARACTERS, FieldErrors, InvalidReport, Reference, own_outlets, references_in
 from app.reports.schemas import ReportIn
@@ -280,8 +279,6 @@ def bind_references(
     label = report.sensitivity or kind.default_label(validated.value, source.type, settings.default_label)
     value = validated.value.model_dump(mode="json")
     subject = kind.subject(validated.value)
-    # Two reports with equal values here are the same statement.
-    identity = [source.slug, report.kind, place.slug, subject, report.stated_at, value, report.provenance.url]
     return ResolvedReport(
         report=report,
         value=value,
@@ -294,7 +291,7 @@ def bind_references(
         facet=kind.facet(validated.value),
         endless=kind.is_endless(validated.value),
         level=label.level,
-        fingerprint=hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        fingerprint=fingerprint_of(source.slug, report.kind, place.slug, subject, report.stated_at, value, report.provenance.url),
         indicator_id=indicator_id(report.kind, place.id, subject),
         drafted_by=validated.drafted_by,
     )

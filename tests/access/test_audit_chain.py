@@ -70,6 +70,7 @@ REWRITTEN: dict[str, tuple[list[str], str]] = {
         ],
         "its head was altered",
     ),
+    "its head renamed": (["UPDATE audit_head SET chain = 'other' WHERE chain = '{chain}'"], "the row of audit_head that names its end"),
     "every row removed": (["DELETE FROM audit_entry WHERE {of}"], "row 1 was removed"),
     "an added row": (
         [

@@ -41,6 +41,12 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
         ["UPDATE report SET stated_at = (SELECT stated_at FROM report WHERE global_seq = 19) WHERE global_seq = 14"],
         COLUMNS_14,
     ),
+    "the fingerprint": (["UPDATE report SET fingerprint = 'f' WHERE global_seq = 14"], COLUMNS_14),
+    "the date of a first grade": (
+        ["UPDATE source_grade SET effective_from = '2026-12-02 00:00:00' WHERE global_seq = 0"],
+        r"source agency: its grade since entry 0 is not what the ledger says",
+    ),
+    "the head deleted": (["DELETE FROM ledger_head"], r"head: the row of ledger_head that names the last entry is missing"),
     "the current label": (
         ["UPDATE report SET level = 1 WHERE global_seq = 14"],
         r"report [0-9a-f-]{36}: its label is not the one that the ledger gives it",
@@ -218,7 +224,15 @@ async def verify(settings: Settings, *options: str | Path, **more: str) -> tuple
 # Alterations of what an earlier run verified, which `--since` does not look at again.
 EARLIER = {
     *("a value", "a value that its kind does not accept", "a number that JSON cannot carry", "an unknown kind", "the quote"),
-    *("the relaying sources", "the credibility", "the source", "the submitted time", "the indexed time", "the current label"),
+    *(
+        "the relaying sources",
+        "the credibility",
+        "the source",
+        "the submitted time",
+        "the indexed time",
+        "the fingerprint",
+        "the current label",
+    ),
     *(
         "the recording organisation",
         "a hash",
@@ -416,3 +430,11 @@ def test_verify_with_a_file_that_is_no_head_names_the_fields(database_url: str, 
 async def test_verify_accepts_an_empty_ledger(settings: Settings, database: Database, tmp_path: Path) -> None:
     assert (await verify(settings, "--checkpoint", tmp_path / "first.json"))[0] == 0
     assert (await verify(settings, "--since", tmp_path / "first.json", "--head", tmp_path / "first.json"))[0] == 0
+
+
+@sqlite_only
+async def test_verify_names_a_missing_row_of_a_single_row_table(database_url: str) -> None:
+    for table in ("ledger_head", "audit_head", "server_secret"):
+        await execute_sql_async(database_url, f"DELETE FROM {table}")
+        verified = await asyncio.to_thread(invoke, "verify", database_url=database_url)
+        assert (verified.exit_code, f"row of {table}" in verified.output, "Traceback" in verified.output) == (1, True, False)

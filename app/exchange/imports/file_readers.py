@@ -47,6 +47,9 @@ FORMATS = {
     ".ndjson": Format.NDJSON,
 }
 _SAMPLE_BYTES = 64 * 1024
+# An escape of a whole character, of half of one, or of anything else.
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>u[dD][89a-fA-F]..)|.)", re.DOTALL)
+_PAIR_BYTES = 12
 # The first line that Excel writes and does not show.
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n")
 # The parts that a comma leaves of a number with thousands separators.
@@ -108,6 +111,8 @@ def _read_json(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
         file.seek(start)
         _limit_strings(file)
         file.seek(start)
+        _refuse_lone_surrogates(file)
+        file.seek(start)
         path = _path_of_documents(file)
         file.seek(start)
         for number, document in enumerate(ijson.items(file, path, use_float=True, map_type=RepeatingObject), 1):
@@ -137,6 +142,23 @@ def _limit_strings(file: IO[bytes]) -> None:
         if is_inside and not quotes and len(chunk) == MAX_CELL_CHARACTERS:
             raise UnreadableFile(f"The file has a text of more than {MAX_CELL_CHARACTERS} characters.")
         is_inside ^= quotes % 2 == 1
+
+
+def _refuse_lone_surrogates(file: IO[bytes]) -> None:
+    """Refuse an escape of half a character, which ijson reads as a question mark or not at all."""
+    rest, is_last = b"", False
+    while not is_last:
+        chunk = file.read(_SAMPLE_BYTES)
+        text, end, is_last = rest + chunk, 0, len(chunk) < _SAMPLE_BYTES
+        for found in _ESCAPE.finditer(text):
+            if found.start() > len(text) - _PAIR_BYTES and not is_last:
+                # The next chunk may have the rest of it.
+                end = found.start()
+                break
+            if found["lone"]:
+                raise UnreadableFile(f"The file has the escape \\{found['lone'].decode(errors='replace')}, which is half a character.")
+            end = found.end()
+        rest = text[end:][-_PAIR_BYTES:]
 
 
 def _duplicate(path: Sequence[str | int]) -> UnreadableFile:

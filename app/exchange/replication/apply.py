@@ -21,16 +21,16 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL, Label
 from app.exchange.replication.entry_schema import Entry, parse_entry
 from app.exchange.replication.judgements import JudgementApplier
-from app.exchange.replication.queries import is_recorded, is_stated, last_label_elsewhere
+from app.exchange.replication.queries import Amendment, amendments_of, is_recorded, is_stated
 from app.exchange.replication.reference import apply_records
 from app.exchange.replication.results import ApplyResult, AuthorFor, within_report
-from app.http.problems import FieldProblem, Problem, not_found
+from app.http.problems import FieldProblem, Problem
 from app.ledger.models import REFERENCE_TYPES, LedgerEntry
 from app.reference.queries import find_places, find_sources
 from app.reports.amendments import record_grade, record_outcome, reinstate_report
 from app.reports.labels import replicate_label
 from app.reports.models import Report
-from app.reports.queries import find_by_identifier, find_relayed, find_visible_report
+from app.reports.queries import find_by_identifier, find_relayed, find_visible_report, require_visible_report
 from app.reports.references import FieldErrors
 from app.reports.schemas import GradeIn, OutcomeIn
 from app.reports.service import correct_report, record_reports, retract_report
@@ -125,8 +125,7 @@ class EntryApplier:
                 # A label that was raised here meanwhile is stricter than that of the repetition.
                 body["provenance"] = body["provenance"] | {"relays": relays if level <= Label(body["sensitivity"]).level else None}
             sent = validate(body, self._settings)
-            drafted_by = entry.report.drafted_by if entry.report else None
-            reports.append(sent if isinstance(sent, list) else replace(sent, drafted_by=drafted_by))
+            reports.append(sent if isinstance(sent, list) else replace(sent, drafted_by=entry.report.drafted_by if entry.report else None))
         return reports
 
     async def _record_together(
@@ -162,8 +161,9 @@ class EntryApplier:
         report, label = entry.report.id, entry.report.sensitivity
         if not label.level < level <= caller.level:
             return False
-        raised_at = await last_label_elsewhere(session, report)
-        if raised_at is None or raised_at >= entry.first_recorded_at or not self._brought(caller, report, label):
+        last = (await amendments_of(session, caller, report, "label"))[-1:]
+        undone = any(each.from_elsewhere and each.first_recorded_at < entry.first_recorded_at for each in last)
+        if not undone or not self._brought(caller, report, label):
             return False
         await replicate_label(session, caller, report, label, entry.reason, self._settings, first_recorded_at=entry.first_recorded_at)
         return True
@@ -181,8 +181,7 @@ class EntryApplier:
     async def _amend(self, session: AsyncSession, caller: Principal, at: int, entry: Entry, result: ApplyResult) -> None:
         apply = {
             "correction": self._correct,
-            "retraction": self._retract,
-            "reinstatement": self._reinstate,
+            **dict.fromkeys(("retraction", "reinstatement"), self._withdraw),
             "outcome": self._add_outcome,
             **JudgementApplier(self._settings, self._local).by_type,
             "grade": self._add_grade,
@@ -215,13 +214,15 @@ class EntryApplier:
         if superseded is not None:
             author = replace(caller, level=min(caller.level, max(superseded.report.level, entry.report.sensitivity.level)))
             standing = await find_visible_report(connection, old, author)
-            if standing is not None and standing.status == "standing":
-                kept = None if identifier in hidden else identifier
+            kept = None if identifier in hidden else identifier
+            # A withdrawn report is superseded as well; otherwise both would count once it is reinstated.
+            withdrawn = kept and standing and standing.status == "retracted" and standing.report.superseded_from_level is None
+            if withdrawn or (standing is not None and standing.status == "standing"):
                 corrected = await correct_report(session, author, old, sent, entry.reason, self._settings, identifier=kept)
                 self._map(identifier, corrected.report.id)
                 self._note_brought(caller, entry, corrected.report, self._lowest.get(old, superseded.report.level))
                 return True
-        # The old report is unknown here, or no longer stands: the new one is still what its source says.
+        # The old report is unknown here, or superseded: the new one is still what its source says.
         at_least = 0 if superseded is None else self._lowest.get(old, superseded.report.level)
         return await self._record_as_new(session, caller, entry, sent, at_least)
 
@@ -239,24 +240,19 @@ class EntryApplier:
             self._note_brought(caller, entry, outcome.report, at_least)
         return outcome.created
 
-    async def _retract(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
-        identifier = self._local(entry.report_id)
-        if (visible := await find_visible_report(await session.connection(), identifier, caller)) is None:
-            raise not_found("report")
+    async def _withdraw(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
+        """Retract or reinstate a report, unless what was first recorded later, here or elsewhere, decides already."""
+        identifier, is_retraction = self._local(entry.report_id), entry.type == "retraction"
+        visible = await require_visible_report(await session.connection(), identifier, caller)
         first = None if entry.recorded_at is None else entry.first_recorded_at
-        # A retraction that was undone here is known by its time.
-        known = first and await is_recorded(session, caller, entry, "retraction", col(LedgerEntry.report_id) == identifier)
-        if visible.report.retracted_from_level is not None or known:
+        known = await amendments_of(session, caller, identifier, "retraction", "reinstatement")
+        is_known = first is not None and known and Amendment(first, is_retraction) <= known[-1]
+        if is_known or (first is None and visible.report.retracted_from_level is not None):
             return False
+        # One that changes nothing here is recorded as well, because its time decides which of the later ones counts.
         author = replace(caller, level=min(caller.level, visible.report.level))
-        await retract_report(session, author, identifier, entry.reason, self._settings, first, replicated=True)
-        return True
-
-    async def _reinstate(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
-        identifier = self._local(entry.report_id)
-        if await is_recorded(session, caller, entry, "reinstatement", col(LedgerEntry.report_id) == identifier):
-            return False
-        await reinstate_report(session, caller, identifier, entry.reason, self._settings, entry.first_recorded_at)
+        change = retract_report if is_retraction else reinstate_report
+        await change(session, author, identifier, entry.reason, self._settings, first, replicated=True)
         return True
 
     async def _add_outcome(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
@@ -287,13 +283,18 @@ class EntryApplier:
         if visible is None and entry.report is not None:
             (sent,) = await self._validate(session, caller, [entry], label)
             return await self._record_as_new(session, caller, entry, sent)
-        about = col(LedgerEntry.report_id) == identifier
-        if visible is None or visible.report.level == label.level or await is_recorded(session, caller, entry, "label", about):
+        if visible is None or visible.report.level == label.level:
+            return False
+        first, known = entry.first_recorded_at, await amendments_of(session, caller, identifier, "label")
+        later = [each for each in known if each.first_recorded_at > first]
+        # Since it was raised there, two persons agreed to lower this label, or a stricter one.
+        lowered = entry.detail.sensitivity and any(each.lowers_from >= label.level for each in later)
+        if lowered or any(each.first_recorded_at == first for each in known):
             return False
         if label.level < visible.report.level:
             # Two persons lowered another label than the one that this service has, unless it has that one from there.
-            other = entry.detail.before != LABELS[visible.report.level] and await last_label_elsewhere(session, identifier) is None
-            if other or not self._brought(caller, identifier, label):
+            other = entry.detail.before != LABELS[visible.report.level] and not (known and known[-1].from_elsewhere)
+            if later or other or not self._brought(caller, identifier, label):
                 raise Problem(409, "Lowering a label takes two persons.", kind="same-person")
-        await replicate_label(session, caller, identifier, label, entry.reason, self._settings, first_recorded_at=entry.first_recorded_at)
+        await replicate_label(session, caller, identifier, label, entry.reason, self._settings, first_recorded_at=first)
         return True

@@ -1,6 +1,9 @@
 """Look up what entries of another Lifeline have recorded here."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
@@ -8,21 +11,44 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.principal import Principal
-from app.domain.times import start_of
+from app.domain.tlp import LEVELS
 from app.exchange.replication.entry_schema import Entry
 from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry, first_recorded
 from app.reports.queries import find_by_fingerprint
 from app.reports.references import FieldErrors
 from app.reports.validation import ValidatedReport, resolve_references
 from app.settings import Settings
+from app.storage.types import table_of
 
 
-async def last_label_elsewhere(session: AsyncSession, report: UUID) -> datetime | None:
-    """Return when another Lifeline recorded the last change of a label; None if this service did, or if its label never changed."""
-    labels = select(col(LedgerEntry.detail)).where(col(LedgerEntry.report_id) == report, col(LedgerEntry.type) == "label")
-    detail = await session.scalar(labels.order_by(col(LedgerEntry.global_seq).desc()).limit(1))
-    changed_at = (detail or {}).get(FIRST_RECORDED_AT)
-    return None if changed_at is None else start_of(changed_at)
+@dataclass(frozen=True, slots=True, order=True)
+class Amendment:
+    """An entry about a report, in the order that every Lifeline computes alike: of one time, a retraction comes last."""
+
+    first_recorded_at: datetime
+    withdraws: bool
+    detail: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def from_elsewhere(self) -> bool:
+        """Return whether another Lifeline recorded it first."""
+        return FIRST_RECORDED_AT in self.detail
+
+    @property
+    def lowers_from(self) -> int:
+        """Return the level from which it lowers a label; -1 if it raises one."""
+        new, before = (LEVELS[self.detail[name]] for name in ("sensitivity", "before"))
+        return before if new < before else -1
+
+
+async def amendments_of(session: AsyncSession, caller: Principal, report: UUID, *types: str) -> list[Amendment]:
+    """Return the entries of some types about a report that the caller sees, in the order of their first recording."""
+    entries = table_of(LedgerEntry).c
+    found = select(entries.type, entries.recorded_at, entries.detail).where(
+        entries.report_id == report, entries.type.in_(types), entries.level <= caller.level
+    )
+    rows = await session.execute(found)
+    return sorted(Amendment(first_recorded(row.recorded_at, row.detail), row.type == "retraction", row.detail or {}) for row in rows)
 
 
 async def is_recorded(session: AsyncSession, caller: Principal, entry: Entry, type_: str, about: ColumnElement[bool]) -> bool:

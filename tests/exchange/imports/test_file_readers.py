@@ -68,6 +68,17 @@ async def test_byte_order_mark_before_json_is_skipped(client: httpx.AsyncClient,
 
 
 @sqlite_only
+async def test_escape_of_half_a_character_is_refused(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Of which ijson makes a question mark, or nothing; a pair is one character, also where two chunks meet."""
+    texts = {"\ud800": 0, "a\udc00b": 0, "\\\ud800": 0, "x" * 65_300 + "\U0001f600" * 40: 1, "\\ud800": 1}
+    for at, (text, created) in enumerate(texts.items()):
+        body = json.dumps([report(stated_at=f"2016-07-0{at + 1}", provenance={"quote": text[-60:]})])
+        response = await send(client, (" " * max(0, len(text) - 60) + body).encode(), "application/json")
+        assert (response.status_code, response.json().get("created", 0)) == (200 if created else 422, created), response.text
+        assert created or "half a character" in response.text
+
+
+@sqlite_only
 async def test_invalid_lines_of_ndjson_are_problems_of_their_rows(client: httpx.AsyncClient, reference: Reference) -> None:
     result = (await send(client, b"\n".join([json.dumps(report()).encode(), b"{", b"", b"7"]), NDJSON)).json()
     assert (result["created"], [(each["row"], each["detail"].partition(":")[0]) for each in result["problems"]]) == (

@@ -6,8 +6,10 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pyrage
@@ -17,8 +19,12 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from app.access.keys import create_key
+from app.access.models import ApiKey
+from app.access.principal import Scope
 from app.assessment.stale import assess_stale
 from app.cli.exchange import author_for
 from app.domain.tlp import MAX_LEVEL, Label
@@ -37,7 +43,8 @@ from app.reference.schemas import PlaceIn
 from app.reference.service import add_place
 from app.reference.updates import change_record
 from app.reports.amendments import record_grade, record_outcome, reinstate_report
-from app.reports.models import Report
+from app.reports.labels import change_label, confirm_declassification
+from app.reports.models import LabelProposal, Report
 from app.reports.schemas import GradeIn, OutcomeIn, WarningOutcome
 from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import validate
@@ -102,11 +109,36 @@ class Site:
             id_, author = ids[number % len(ids)], author_for(self.name)
             if people is None:
                 await retract_report(session, author, id_, "withdrawn", self.settings)
-                if number % 3 == 0:
-                    await reinstate_report(session, author, id_, "said after all", self.settings)
             else:
                 sent = validate(report(value={"people": people}, stated_at=stated_at), self.settings)
                 await correct_report(session, author, id_, sent, "misread", self.settings)
+
+    async def reinstate(self, number: int) -> None:
+        """Reinstate a withdrawn report, whichever site withdrew it."""
+        async with self.database.write() as session:
+            withdrawn = select(col(Report.id)).where(col(Report.retracted_from_level).is_not(None)).order_by(col(Report.id))
+            if ids := (await session.scalars(withdrawn)).all():
+                await reinstate_report(session, author_for(self.name), ids[number % len(ids)], "said after all", self.settings)
+
+    async def label(self, number: int, label: Label) -> None:
+        """Raise the label of a report, or let two persons lower it."""
+        async with self.database.write() as session:
+            ids = (await session.scalars(select(col(Report.id)).order_by(col(Report.id)))).all()
+            if not ids:
+                return
+            author, other = [replace(author_for(self.name), key_id=await self._key(session, person)) for person in ("one", "two")]
+            with suppress(Problem):
+                changed, _ = await change_label(session, author, ids[number % len(ids)], label, "a risk", self.settings)
+                if isinstance(changed, LabelProposal):
+                    await session.flush()
+                    await confirm_declassification(session, other, changed.id, self.settings)
+
+    async def _key(self, session: AsyncSession, person: str) -> UUID:
+        known = await session.scalar(select(col(ApiKey.id)).where(col(ApiKey.person) == person).limit(1))
+        if known is None:
+            key, _ = await create_key(session, name=person, organisation=self.name, person=person, scopes=Scope, clearance=Label.RED)
+            known = key.id
+        return known
 
     async def grade(self, source: str, number: int) -> None:
         """Grade a source, unless that is its grade."""
@@ -133,6 +165,11 @@ class Site:
                 with suppress(Problem):
                     sent = OutcomeIn(outcome=outcome, reason="seen", report=row.id)
                     await record_outcome(session, author_for(self.name), row.indicator_id, sent, self.settings)
+
+    async def labels(self) -> dict[UUID, int]:
+        """Return the label of each report."""
+        async with self.database.read_latest() as connection:
+            return dict(tuple(row) for row in await connection.execute(select(col(Report.id), col(Report.level))))
 
     async def note(self, level: int = 0) -> bytes:
         """Return the signed checkpoint."""
@@ -332,7 +369,7 @@ async def test_bundle_commands_write_and_read(make_sites: MakeSites, tmp_path: P
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-WRITES = ("record", "record", "warn", "amend", "retract", "grade", "patch", "outcome")
+WRITES = ("record", "record", "warn", "amend", "retract", "retract", "reinstate", "grade", "patch", "outcome", "label", "label", "lower")
 STEP = st.tuples(st.sampled_from((*WRITES, "write", "write", "write")), st.integers(0, 2), st.integers(0, 2), st.integers(0, 1000))
 GRADES = ("A", "B", "C", "F")
 OUTCOMES: tuple[WarningOutcome, ...] = ("averted", "materialised", "pending")
@@ -347,9 +384,9 @@ async def test_three_lifelines_agree_whatever_becomes_of_their_bundles(make_site
         max_examples=60 if FULL else 2, deadline=None, database=None, suppress_health_check=list(HealthCheck),
         phases=(Phase.generate,),
     )  # fmt: skip
-    @given(st.lists(STEP, min_size=8, max_size=20), st.integers(0, 2**32))
-    def exchange(steps: list[tuple[str, int, int, int]], seed: int) -> None:
-        asyncio.run_coroutine_threadsafe(_exchange(make_sites, steps, random.Random(seed)), loop).result()
+    @given(st.lists(STEP, min_size=8, max_size=20), st.integers(0, 2**32), st.sampled_from((Label.CLEAR, Label.AMBER, Label.RED)))
+    def exchange(steps: list[tuple[str, int, int, int]], seed: int, level: Label) -> None:
+        asyncio.run_coroutine_threadsafe(_exchange(make_sites, steps, random.Random(seed), level), loop).result()
 
     await asyncio.to_thread(exchange)
 
@@ -367,6 +404,11 @@ async def _step(site: Site, what: str, to: int, number: int) -> None:
             await site.record(report("supply_runout", state, source=source, stated_at=time))
         case "amend" | "retract":
             await site.amend(number, number if what == "amend" else None, time)
+        case "reinstate":
+            await site.reinstate(number)
+        case "label" | "lower":
+            labels = (Label.RED, Label.AMBER) if what == "label" else (Label.CLEAR, Label.GREEN)
+            await site.label(number // 8, labels[number % 2])
         case "grade":
             await site.grade(source, number)
         case "patch":
@@ -375,8 +417,18 @@ async def _step(site: Site, what: str, to: int, number: int) -> None:
             await site.end_warning(number)
 
 
-async def _exchange(make_sites: MakeSites, steps: list[tuple[str, int, int, int]], chance: random.Random) -> None:
-    sites: list[Site] = await make_sites("north", "south", "west")
+async def _meet(sites: list[Site]) -> None:
+    """Exchange bundles until no site has anything new for another."""
+    for _ in range(6):
+        results = [await other.read(await site.write(other)) for site in sites for other in sites if site is not other]
+        assert all(each.complete for each in results)
+        if not any(each.applied.added.total() for each in results):
+            return
+    pytest.fail("the same entries go round in circles")
+
+
+async def _exchange(make_sites: MakeSites, steps: list[tuple[str, int, int, int]], chance: random.Random, level: Label) -> None:
+    sites: list[Site] = await make_sites("north", "south", "west", level=level)
     under_way: list[tuple[Site, bytes]] = []
     for site in sites[1:]:
         await site.read(await sites[0].write(site))
@@ -392,16 +444,48 @@ async def _exchange(make_sites: MakeSites, steps: list[tuple[str, int, int, int]
                 await reader.read(torn)
             except InvalidBundle:
                 assert torn != content
-    for _ in range(3):
-        for site in sites:
-            for other in sites:
-                if site is not other:
-                    assert (await other.read(await site.write(other))).complete
-    # The changes of an entry are the same everywhere, but not its position: of two changes of one thing each site refuses the earlier.
-    states = [await stored_assessments(each.url, positions=False) for each in sites]
-    assert states[0] == states[1] == states[2]
+    await _meet(sites)
+    # A label that was raised on one side may stay there; under equal labels all assess alike.
+    labels = [await site.labels() for site in sites]
+    if labels[0] == labels[1] == labels[2]:
+        # The changes of an entry are the same everywhere, but not its position: of two changes of one thing each site refuses the earlier.
+        states = [await stored_assessments(each.url, positions=False) for each in sites]
+        assert states[0] == states[1] == states[2]
     for each in sites:
         assert await verification_problems(each.url) == []
+
+
+@sqlite_only
+async def test_label_that_was_raised_and_lowered_does_not_go_round(make_sites: MakeSites) -> None:
+    """Though a tombstone does not say which label it got."""
+    sites = one, other = await make_sites("north", "south", level=Label.AMBER)
+    await one.record(report())
+    await _meet(sites)
+    for label in (Label.RED, Label.GREEN, Label.AMBER, Label.CLEAR, Label.RED):
+        await one.label(0, label)
+        await _meet(sites)
+        assert set((await one.labels()).values()) == set((await other.labels()).values()) == {label.level}
+    for site in sites:
+        assert await verification_problems(site.url) == []
+
+
+@sqlite_only
+async def test_report_that_both_sides_withdrew_ends_alike(make_sites: MakeSites) -> None:
+    """Whichever did so first, and whichever reinstates it before the other hears of it."""
+    sites = one, other = await make_sites("north", "south")
+    await one.record(report())
+    for first, second, reinstates in ((one, other, True), (other, one, True), (one, other, False)):
+        await _meet(sites)
+        for site in (first, second):
+            await site.amend(0, None, "2016-07-20")
+        if reinstates:
+            await first.reinstate(0)
+        await _meet(sites)
+        (here,), (there,) = [await stored_assessments(each.url, positions=False) for each in sites]
+        assert here == there
+        assert (b'"agreement": null' not in here) == reinstates
+    for site in sites:
+        assert await verification_problems(site.url) == []
 
 
 @sqlite_only
