@@ -8,7 +8,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.showing import gettext_noop as _
 from app.http.localization import DEFAULT_LANGUAGE, Localization
 
-# Those of one kind alone stand in its file (`Kind.messages`).
+# Messages of one kind alone are in its file (`Kind.messages`).
 # The more special of two that fit stands first. `%(message)s` is another message, `%(code)s` and `%(status)s` a code with a label.
 _MESSAGES = (
     _("%(message)s; the nearest: %(near)s"),
@@ -76,7 +76,10 @@ _MESSAGES = (
     _("this report was corrected: send its correction, %(id)s"),
     _("this report was corrected: send one that stands"),
     _("this report is about another place: send one about the place of the warning"),
-    _("this report names other supplies than %(code)s: send one of a delivery that names it, or names none"),
+    _("this report names other supplies than %(code)s, or says that it was taken off: send one of a delivery that brings it"),
+    _("report %(id)s says that it came true, so that this changes nothing: send materialised, or correct that report"),
+    _("this report does not say that help arrived: send one that does, or another outcome"),
+    _("this report says that the warning came true: send one that shows that it did not, or another outcome"),
     _("this report is of the kind %(code)s: send one of the kind %(kinds)s"),
     _("this report says that all is well, not that the warning came true: send one that shows it, or another outcome"),
     _("this report is the warning itself: send a later report that shows its outcome"),

@@ -29,7 +29,7 @@ MAX_SITUATIONS, MAX_POSITIONS = 1000, 100_000
 
 # The number of indicators of a place, and the last change of them that a clearance sees; None where that does not tell all.
 Moved = tuple[int, int] | None
-# What tells whether the position of a place moved, the position, and the place's figures of people.
+# The value that tells whether the position of a place moved, the position, and the place's figures of people.
 Kept = tuple[Moved, Position, Sequence[Mapping[str, Any]]]
 
 _kept: WeakKeyDictionary[Engine, OrderedDict[Hashable, bytes]] = WeakKeyDictionary()

@@ -389,7 +389,7 @@ def assert_said(report: str, name: str, value: dict[str, Any], oracle: Oracle) -
         # A day since which something is so may come from a report that was replaced since, and be that of the report.
         assert figure in [*oracle.figures_of(oracle.by_id[report]), str(oracle.time(oracle.by_id[report]).day)], (report, name)
         return
-    # What a source said of a delivery at an earlier stage counts, too.
+    # Statements of a source on a delivery at an earlier stage count, too.
     told = oracle.by_id if name in TOLD_BEFORE and oracle.kind == "aid_delivery" else oracle.standing
     names = {each.get("materialised") or each["id"]: each for each in oracle.by_id.values() if each["id"] in told}
     assert report in names, f"basis names {report}, which does not stand"

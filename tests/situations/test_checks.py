@@ -150,7 +150,7 @@ async def test_list_has_the_checks_of_each_place_without_words(client: httpx.Asy
         own = {each: [one | {"detail": None} for one in await checks(client, each)] for each in ("country", "oldtown", "quarter")}
         assert await listed("as_of=2016-08-20") == own
         assert await listed("as_of=2016-08-20&known_at=2100-01-01") == own
-        # Those above and below count where they are not on the page.
+        # Places above and below count where they are not on the page.
         for place, flags in own.items():
             assert await listed(f"as_of=2016-08-20&place={place}") == {place: flags}
         assert {"moved_later", "tenfold"} <= {each["check"] for each in own["oldtown"]} or change is not None

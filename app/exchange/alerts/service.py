@@ -120,7 +120,7 @@ async def list_messages(
 ) -> tuple[list[Message], int | None, int]:
     """Return a page of messages on the reports that match `where`, newest first; the last seq if there are more; the head of the ledger."""
     shown = _select_messages(view.level).where(col(Report.level) <= view.level, *where)
-    # A reader must not learn what a report was about whose label was raised, and everybody who has its alert must learn that it ended.
+    # No reader must learn what a report was about whose label was raised, and each reader who has its alert must learn that it ended.
     hidden = _select_messages(view.level).where(_is_raised(view.level), col(Report.level) > view.level)
     found: list[tuple[int, Message]] = []
     more = True

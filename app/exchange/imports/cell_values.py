@@ -39,7 +39,7 @@ TIMES = frozenset({"stated_at", "observed_from", "observed_to", "provenance.publ
 def parse_cell(column: Column, cell: Cell) -> Any:
     """Return the value of a cell; raise ValueError, which says what to write, for one that cannot be read."""
     text = cell_text(cell)
-    # Those that name a record are looked up.
+    # Texts that name a record are looked up.
     if text in NO_VALUES and "." in column.header:
         raise ValueError(f"{text} is no value: leave the cell empty, or write what was said")
     match column.dtype:

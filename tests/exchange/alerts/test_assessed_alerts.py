@@ -318,7 +318,7 @@ async def test_lowered_label_sends_the_alert_to_those_who_now_see_it(
         assert await shown(reader, warning) == ("Actual", "Alert", "Prepare")
         assert text(await cap(reader, warning["id"]), "note") is None
     assert str(text(await cap(public, warning["id"]), "sent"))[:19] == shown_to_all["recorded_at"][:19]
-    # Those who do not see it any more are told to act on it no more, and get it once more where it is lowered again.
+    # Readers who do not see it any more are told to act on it no more, and get it once more where it is lowered again.
     await post(client, f"{path}/label", sensitivity="red", reason="names a depot")
     names = [f"{warning['id']}{each}" for each in ("-reinstated", "-cancel", "")]
     assert await titles(public) == {names[1]: ("Withdrawn", "Cancel")}
@@ -369,7 +369,7 @@ async def test_raised_label_ends_the_alert_of_those_who_lose_sight_of_it(
     for each in (plain, narrow, counted, withdrawn):
         await post(client, f"/v1/reports/{each['id']}/label", sensitivity="amber", reason="names a depot")
     cancel = f"{plain['id']}-cancel"
-    # What is no alert, or was withdrawn before, has nothing to end; who never saw the narrow one is told nothing of it.
+    # A report that is no alert, or was withdrawn before, has nothing to end; who never saw the narrow one is told nothing of it.
     assert await titles(public) == {cancel: ("Withdrawn", "Cancel")}
     assert await titles(green) == {f"{narrow['id']}-cancel": ("Withdrawn", "Cancel"), cancel: ("Withdrawn", "Cancel")}
     assert (await titles(amber)).keys() == {plain["id"], narrow["id"], withdrawn["id"], f"{withdrawn['id']}-cancel"}
