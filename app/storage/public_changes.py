@@ -16,16 +16,16 @@ _NOT_COUNTED = {
     # The first is counted where the ledger that it is of is public.
     *("cosignature", "received_tile", "indicator_step"),
 }
-_WRITTEN_TABLE = re.compile(r'\s*(?:(INSERT) INTO|UPDATE|DELETE FROM)\s+"?(\w+)')
+# Of each part, where `app.storage.direct` has combined several statements.
+_WRITTEN_TABLE = re.compile(r'(?:^\s*|\bAS \(|\) )(?:(INSERT) INTO|UPDATE|DELETE FROM)\s+"?(\w+)')
 _KEY = "public_change"
 COUNT_PUBLIC_CHANGE = text("UPDATE ledger_head SET public_changes = public_changes + 1")
 
 
 @lru_cache(maxsize=512)
 def _is_counted(statement: str) -> bool:
-    found = _WRITTEN_TABLE.match(statement)
     # A new key cannot end what an older one may read.
-    return found is not None and found[2] not in _NOT_COUNTED and found.groups() != ("INSERT", "api_key")
+    return any(found[1] not in _NOT_COUNTED and found != ("INSERT", "api_key") for found in _WRITTEN_TABLE.findall(statement))
 
 
 def watch_public_changes(writer: AsyncEngine) -> None:

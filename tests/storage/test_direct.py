@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, event, select
+from sqlalchemy import bindparam, event, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.access.models import ApiKey
 from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
+from app.ledger.models import LedgerHead
 from app.reports.models import ReportText
 from app.storage.database import Database
 from app.storage.database_errors import UNAVAILABLE, classify_database_error
@@ -18,6 +19,9 @@ from app.storage.types import column_values, table_of
 _KEYS, _TEXTS = table_of(ApiKey), table_of(ReportText)
 _BY_ID = select(_KEYS).where(_KEYS.c.id.in_(bindparam("ids", expanding=True)), _KEYS.c.name != "other").order_by(_KEYS.c.id)
 _TEXT = select(_TEXTS.c.text).where(_TEXTS.c.global_seq == bindparam("seq"))
+
+_RENAME = update(_KEYS).where(_KEYS.c.id == bindparam("of"))
+_PUBLIC_CHANGES = select(table_of(LedgerHead).c.public_changes)
 
 
 def _key(name: str) -> dict[str, Any]:
@@ -49,6 +53,19 @@ async def test_statements_together_take_one_round_trip_on_postgresql(database: D
         assert last.scalar_one() == "$1 2"
         assert len(seen) == (2 if database.dialect == "postgresql" else 4)
         assert [(await execute_direct(connection, _TEXT, {"seq": seq})).scalar_one() for seq in (1, 3)] == ["$1 1", "three"]
+
+
+async def test_public_change_among_statements_together_is_counted(database: Database) -> None:
+    """Otherwise cached responses would outlast it on PostgreSQL, which gets them as one statement."""
+    key, text = _key("a"), {"global_seq": 1, "text": "one"}
+    async with database.write() as session:
+        connection = await session.connection()
+        await execute_direct(connection, insert_into(_KEYS), key)
+        before = (await connection.execute(_PUBLIC_CHANGES)).scalar_one()
+    async with database.write() as session:
+        await execute_together(await session.connection(), [(insert_into(_TEXTS), text), (_RENAME, {"of": key["id"], "name": "b"})])
+    async with database.write() as session:
+        assert (await (await session.connection()).execute(_PUBLIC_CHANGES)).scalar_one() == before + 1
 
 
 async def test_direct_statement_that_fails_raises_as_sqlalchemy_does(database: Database) -> None:
