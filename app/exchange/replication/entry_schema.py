@@ -1,14 +1,14 @@
 """Ledger entries of another Lifeline, validated in full, because anyone can write any entry into a file."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
-from app.domain.times import DateOrTime, start_of
+from app.domain.times import DateOrTime, start_of, utc_now
 from app.domain.tlp import Label
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
@@ -17,6 +17,9 @@ from app.reference.schemas import Grade
 from app.reports.labels import REASON_WITHHELD
 from app.reports.schemas import Reason, WarningOutcome
 
+# How far the clock of another Lifeline may be ahead: the last of two changes counts, so one from the far future would count for ever.
+MAX_AHEAD = timedelta(days=1)
+AHEAD = "must not be more than a day from now: the clock of the Lifeline that recorded it first is ahead"
 # The fields that each known type requires; a dot leads to a nested field.
 _REQUIRED: dict[str, tuple[str, ...]] = {
     "report": ("report", "indicator", "recorded_at"),
@@ -147,6 +150,8 @@ def parse_entry(given: Mapping[str, Any]) -> Entry | list[FieldProblem]:
         return field_problems(error)
     if (path := find_nul(dict(given))) is not None:
         return [FieldProblem(pointer=pointer(path), detail=NUL_MESSAGE)]
+    if entry.recorded_at is not None and entry.first_recorded_at > utc_now() + MAX_AHEAD:
+        return [FieldProblem(pointer="/detail/first_recorded_at" if entry.detail.first_recorded_at else "/recorded_at", detail=AHEAD)]
     required = () if entry.is_withheld else _REQUIRED.get(entry.type, ())
     if entry.type == "label" and not entry.is_withheld and given.get("detail"):
         required += ("detail.sensitivity",)
