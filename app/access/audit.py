@@ -21,14 +21,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateIndex, CreateTable
 from starlette.types import Scope as AsgiScope
 
-from app.access.audit_chain import READS, WRITES, append_rows, count_seal, heads, lock_head
+from app.access.audit_chain import READS, WRITES, append_rows, count_seal, heads, lock_head, row_statements
 from app.access.keys import hashing_key_of, writer_hashing_key
 from app.access.models import AuditEntry
 from app.access.principal import Actor
 from app.domain.identifiers import uuid7
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS, LEVELS, Label
-from app.storage.database import Database
+from app.storage.database import Database, execute_last
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -72,7 +72,8 @@ async def record_writes(session: AsyncSession, writes: Sequence[tuple[Mapping[st
     """Add writes, each as `write_row` returns it with the status of its response, to the audit log, in their own transaction."""
     now = utc_now()
     rows = [{"id": uuid7(), "occurred_at": now, **row, "status_code": status} for row, status in writes]
-    await append_rows(await session.connection(), WRITES, rows, await writer_hashing_key(session))
+    head = await lock_head(await session.connection(), WRITES)
+    execute_last(session, row_statements(head, rows, await writer_hashing_key(session)))
 
 
 async def record_write(session: AsyncSession, request: Request, actor: Actor, status: int) -> None:

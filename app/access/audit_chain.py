@@ -5,7 +5,7 @@ hashes: with LIFELINE_KEY_HASH_SECRET, who can write to the database alone canno
 """
 
 import hmac
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.access.models import ApiKey, AuditEntry, AuditHead
 from app.domain.times import rfc3339
 from app.storage.database import Database
-from app.storage.direct import execute_direct, execute_together, insert_into
+from app.storage.direct import Statements, execute_direct, execute_together, insert_into
 from app.storage.types import table_of
 
 WRITES, READS = "writes", "reads"
@@ -54,23 +54,26 @@ async def lock_head(connection: AsyncConnection, chain: str) -> dict[str, Any]:
     return dict((await execute_direct(connection, _LOCK, {"of_chain": chain})).mappings().one())
 
 
-async def write_head(connection: AsyncConnection, head: dict[str, Any], hashing_key: bytes, inserts: Sequence[Any] = ()) -> None:
-    """Store a head that was locked, after `inserts` that are left to do."""
-    moved = {"of_chain": head["chain"]} | head | {"seal": _head_seal(head, hashing_key)}
-    await execute_together(connection, [*inserts, (_MOVE, moved)])
+def move_head(head: dict[str, Any], hashing_key: bytes) -> tuple[Any, Any]:
+    """Return the statement that stores a head that was locked."""
+    return _MOVE, {"of_chain": head["chain"]} | head | {"seal": _head_seal(head, hashing_key)}
 
 
 async def append_rows(
     connection: AsyncConnection, chain: str, rows: list[dict[str, Any]], hashing_key: bytes, head: dict[str, Any] | None = None
 ) -> None:
     """Insert rows, all with the same columns, at the end of a chain, whose head may be locked already."""
-    head = head or await lock_head(connection, chain)
+    await execute_together(connection, row_statements(head or await lock_head(connection, chain), rows, hashing_key))
+
+
+def row_statements(head: dict[str, Any], rows: list[dict[str, Any]], hashing_key: bytes) -> Statements:
+    """Return the statements that insert rows as `append_rows` does, after a head that was locked."""
     for row in rows:
         head["position"] += 1
         row["position"] = head["position"]
         head["hash"] = row["hash"] = _row_hash(head["hash"], row, hashing_key)
         row["seal"] = count_seal(row, hashing_key)
-    await write_head(connection, head, hashing_key, [(insert_into(_table), rows)])
+    return [(insert_into(_table), rows), move_head(head, hashing_key)]
 
 
 async def fetch_chain(database: Database, chain: str, after: int) -> list[Mapping[str, Any]]:

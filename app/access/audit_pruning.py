@@ -10,12 +10,13 @@ from sqlalchemy import and_, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.audit import APPEND_ONLY, REFUSAL, create_read_audit_table, fetch_audit
-from app.access.audit_chain import READS, ROWS_OF, WRITES, append_rows, fetch_chain, fetch_head, lock_head, write_head
+from app.access.audit_chain import READS, ROWS_OF, WRITES, append_rows, fetch_chain, fetch_head, lock_head, move_head
 from app.access.keys import writer_hashing_key
 from app.access.models import AuditEntry
 from app.domain.identifiers import uuid7
 from app.domain.times import rfc3339, utc_now
 from app.storage.database import Database
+from app.storage.direct import execute_together
 from app.storage.types import table_of
 
 PAGE_ROWS = 1000
@@ -90,7 +91,7 @@ async def _find_anchor(database: Database, chain: str, before: datetime) -> tupl
 
 async def _move_anchor(connection: AsyncConnection, chain: str, anchor: tuple[int, bytes], hashing_key: bytes) -> None:
     head = await lock_head(connection, chain) | dict(zip(("anchor", "anchor_hash"), anchor, strict=True))
-    await write_head(connection, head, hashing_key)
+    await execute_together(connection, [move_head(head, hashing_key)])
 
 
 async def _allow_delete(connection: AsyncConnection, allow: bool) -> None:

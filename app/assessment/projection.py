@@ -22,7 +22,7 @@ from app.ledger.evidence import EVIDENCE_CHANGES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_for
 from app.reference.models import MIN_EFFECTIVE_FROM
 from app.reference.records import REVEAL_FROM
-from app.storage.direct import execute_direct, execute_together, insert_into
+from app.storage.direct import Statements, execute_direct, execute_together, insert_into
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -83,11 +83,12 @@ async def reassess(
     changes: Sequence[tuple[UUID, int, LedgerEntry]],
     horizons: Mapping[str, timedelta],
     known: Mapping[UUID, IndicatorIdentity] | None = None,
+    unwritten: Statements = (),
 ) -> None:
     """Assess indicators again and replace their rows; also those with an outcome whose evidence changed.
 
     `changes` has, in order, each indicator with the lowest clearance that sees a ledger entry, and the entry. Subjects that are not
-    `known` are loaded.
+    `known` are loaded. What is `unwritten` of reports and their entries is executed together with the first statement.
     """
     subjects = dict(known or {})
     connection = await session.connection()
@@ -97,7 +98,7 @@ async def reassess(
     ids = list(dict.fromkeys(indicator for indicator, _, _ in changes))
     if missing := [each for each in ids if each not in subjects]:
         subjects |= await load_subjects(connection, missing)
-    stored = await _take_rows(connection, ids)
+    stored = await _take_rows(connection, ids, unwritten)
     last_changes = {
         each: {
             level: LastChange(row[f"revision_{LABELS[level]}"], row["recorded_at"], row["dated"])
@@ -156,10 +157,11 @@ async def replace_rows(session: AsyncSession, ids: Collection[UUID], rows: Seque
         await execute_direct(connection, insert_into(_projections), rows)
 
 
-async def _take_rows(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, list[Row]]:
-    """Delete the rows of some indicators and return them."""
+async def _take_rows(connection: AsyncConnection, ids: Collection[UUID], before: Statements) -> dict[UUID, list[Row]]:
+    """Delete the rows of some indicators and return them, after other statements."""
     found: dict[UUID, list[Row]] = {each: [] for each in ids}
     for some in chunks(ids):
-        for row in (await execute_direct(connection, _TAKE, {"ids": some})).mappings():
+        for row in (await execute_together(connection, [*before, (_TAKE, {"ids": some})])).mappings():
             found[row["indicator_id"]].append(row)
+        before = ()
     return found

@@ -28,8 +28,8 @@ MAX_STEP_INDICATORS = 20
 # A process that changed a record may have died, or be a command.
 POLL_SECONDS = 5.0
 MIN_POLL_SECONDS = 0.2
-# Of the time that a step takes.
-PAUSE = 3
+# Of the time that a step takes. The longer one is for the past while others record, because reads can do without what is kept of it.
+PAUSE, PAUSE_WHILE_RECORDING = 3, 20
 
 log = structlog.get_logger(__name__)
 
@@ -90,13 +90,16 @@ async def _run(database: Database, settings: Settings) -> None:
     while not notifier.closed:
         version = notifier.version()
         try:
-            for make, left in _WORK:
+            for make, left, pause_while_recording in _WORK:
                 while not notifier.closed and await _is_left(database, left):
                     began = time.monotonic()
                     async with database.write() as session:
                         await make(session, settings.horizons)
+                    took, recorded = time.monotonic() - began, notifier.version(MAX_LEVEL)
                     # Longer than others have waited, because SQLite keeps no queue of writers.
-                    await asyncio.sleep(PAUSE * (time.monotonic() - began))
+                    await asyncio.sleep(PAUSE * took)
+                    if notifier.version(MAX_LEVEL) != recorded:
+                        await asyncio.sleep((pause_while_recording - PAUSE) * took)
         except (SQLAlchemyError, OSError) as error:
             log.warning("stale_indicators_not_assessed", error=type(error).__name__)
             await asyncio.sleep(POLL_SECONDS)
@@ -111,8 +114,8 @@ async def _is_left(database: Database, left: Select[Any]) -> bool:
 
 
 _MOVED = col(IndicatorProjection.indicator_id)
-# The work, and the statement that finds whether anything is left.
+# The work, the statement that finds whether anything is left, and the pause while others record.
 _WORK = (
-    (assess_stale, select(col(StaleRecord.record_id)).limit(1)),
-    (keep_steps, select(_MOVED).where(col(IndicatorProjection.kept_until).is_not(None)).order_by(_MOVED).limit(1)),
+    (assess_stale, select(col(StaleRecord.record_id)).limit(1), PAUSE),
+    (keep_steps, select(_MOVED).where(col(IndicatorProjection.kept_until).is_not(None)).order_by(_MOVED).limit(1), PAUSE_WHILE_RECORDING),
 )

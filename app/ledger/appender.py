@@ -20,7 +20,7 @@ from app.ledger.nodes import insert_nodes
 from app.ledger.tree import TILE_WIDTH
 from app.reference.records import REVEAL_FROM
 from app.storage.database import LOCKED_HEAD
-from app.storage.direct import execute_direct, execute_together, insert_into
+from app.storage.direct import Statements, execute_direct, execute_together, insert_into
 from app.storage.paging import HEADS
 from app.storage.types import column_values, detached_row, table_of
 
@@ -91,14 +91,20 @@ class LedgerAppender:
             setattr(entry, HASH_COLUMNS[level], self.hashes[level])
             setattr(entry, LEAF_COLUMNS[level], views.leaf(level))
 
-    async def flush(self, session: AsyncSession, entries: Sequence[LedgerEntry], inserts: Sequence[tuple[Any, Any]] = ()) -> None:
+    async def flush(self, session: AsyncSession, entries: Sequence[LedgerEntry], inserts: Statements = ()) -> None:
         """Insert appended entries and write the new head, after `inserts` that are left to do; do nothing without entries."""
-        if entries:
-            rows = [column_values(LedgerEntry, entry) for entry in entries]
-            await self.write_head(session, [*inserts, (insert_into(table_of(LedgerEntry)), rows)])
+        if statements := await self.statements(session, entries, inserts):
+            await execute_together(await session.connection(), statements)
 
-    async def write_head(self, session: AsyncSession, inserts: Sequence[tuple[Any, Any]] = ()) -> None:
-        """Write the new head, and what it completes in the trees, for entries that are inserted already or by the last of `inserts`."""
+    async def statements(self, session: AsyncSession, entries: Sequence[LedgerEntry], inserts: Statements = ()) -> Statements:
+        """Return what `flush` would execute, of which nothing reads what the others write; what completes a tree is executed here."""
+        if not entries:
+            return ()
+        rows = [column_values(LedgerEntry, entry) for entry in entries]
+        return await self.head_statements(session, [*inserts, (insert_into(table_of(LedgerEntry)), rows)])
+
+    async def head_statements(self, session: AsyncSession, inserts: Statements = ()) -> Statements:
+        """Return the statements that write the new head, for entries that are inserted already or by the last of `inserts`."""
         session.info[HEADS] = self.seq
         connection = await session.connection()
         grown = [(level, seq) for level, seq in enumerate(self.seq) if seq // TILE_WIDTH > self._sealed[level] // TILE_WIDTH]
@@ -110,7 +116,7 @@ class LedgerAppender:
         self._sealed = list(self.seq)
         positions = zip((*SEQ_COLUMNS, *HASH_COLUMNS), (*self.seq, *self.hashes), strict=True)
         head = {"global_seq": self.global_seq, "recorded_at": self.recorded_at, **dict(positions)}
-        await execute_together(connection, [*inserts, (_UPDATE_HEAD, head)])
+        return [*inserts, (_UPDATE_HEAD, head)]
 
 
 async def open_appender(session: AsyncSession) -> LedgerAppender:

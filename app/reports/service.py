@@ -86,10 +86,10 @@ async def record_submissions(session: AsyncSession, submissions: Sequence[Submis
         if (proposed := await propose_sent_label(session, appender, new.caller, new.resolved, new.report, reason)) is not None:
             new.results[new.at] = replace(new.visible, created=True, proposal=proposed[0])
             proposals.append(proposed[1])
-    await appender.flush(session, [*(new.entry for new in appended), *proposals], inserts)
+    unwritten = await appender.statements(session, [*(new.entry for new in appended), *proposals], inserts)
     subjects = {new.resolved.indicator_id: new.resolved.indicator_subject() for new in appended}
     changes = [(new.resolved.indicator_id, new.entry.level, new.entry) for new in appended]
-    await reassess(session, changes, settings.horizons, subjects)
+    await reassess(session, changes, settings.horizons, subjects, unwritten)
     heads = [appender.seq[each.caller.level] for each in submissions]
     return [None if results is None else (results, head) for results, head in zip(recorded, heads, strict=True)]
 

@@ -1,6 +1,7 @@
 """Engines and transactions of the database: SQLite or PostgreSQL, one writer, many readers, optional replicas."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any, cast
 import asyncpg
 import orjson
 from sqlalchemy import Update, column, event, text, update
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 from sqlmodel import SQLModel
@@ -17,7 +19,7 @@ from sqlmodel import SQLModel
 from app.settings import Settings
 from app.storage import sqlite_driver
 from app.storage.commit_notifier import CHANNEL, HEAD_COLUMNS, CommitNotifier, PostgresCommitNotifier, SqliteCommitNotifier
-from app.storage.direct import execute_direct
+from app.storage.direct import Statements, execute_direct, execute_together
 from app.storage.pool_health import PoolHealth
 from app.storage.public_changes import begin_counting, count_public_changes, watch_public_changes
 from app.storage.replica import Replica
@@ -25,15 +27,20 @@ from app.storage.sqlite_file import SqliteFile, audit_database_url, sqlite_path
 
 # Under which a session of PostgreSQL keeps the ledger's head as it was when the session locked it, for the first to read it.
 LOCKED_HEAD = "locked_head"
+# Under which a session keeps the statements that are left to execute with the last one of its transaction.
+_LAST_STATEMENTS = "last_statements"
 # Notifies every process of the head at the commit, and returns the same to this one.
+_PAYLOAD = f"SELECT concat_ws(',', {', '.join(HEAD_COLUMNS)}) AS payload FROM ledger_head"  # noqa: S608 - constants
 NOTIFY = text(
-    f"WITH head AS (SELECT concat_ws(',', {', '.join(HEAD_COLUMNS)}) AS payload FROM ledger_head) "  # noqa: S608 - constants
-    "SELECT payload, pg_notify(:channel, payload) FROM head"
+    f"SELECT payload, pg_notify(:channel, payload) FROM ({_PAYLOAD}) AS head"  # noqa: S608 - constants
 ).columns(column("payload"), column("pg_notify"))
 # Seconds to wait at shutdown for checked-out connections.
 DRAIN_SECONDS = 2.0
 # Seconds to wait for one of several hosts, so that one that is down without an answer does not use up the time of the others.
 CONNECT_TIMEOUT_SECONDS = 5.0
+# A connection that is idle for longer is asked before it is used whether it still works.
+MAX_IDLE_SECONDS = 0.1
+_IDLE_SINCE = "idle_since"
 # Every statement is an index lookup: random pages cost as much as sequential ones, and compiling it takes longer than running it.
 PLANNER_SETTINGS = {"random_page_cost": "1.1", "jit": "off"}
 
@@ -62,14 +69,34 @@ def _create_engine(
             server_settings=PLANNER_SETTINGS,
             target_session_attrs=read_from or "read-write",
         )
-        options |= {"pool_pre_ping": writes, "async_creator": connect}
+        options |= {"async_creator": connect}
         address = "postgresql+asyncpg://"
     if not writes:
         options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None, "skip_autocommit_rollback": True}
     engine = create_async_engine(address, pool_size=pool, max_overflow=0, pool_timeout=timeout, **options)
     if sqlite_file is not None:
         _configure_sqlite(engine, sqlite_file, writes=writes)
+    elif writes:
+        _ping_when_idle(engine)
     return engine
+
+
+def _ping_when_idle(engine: AsyncEngine) -> None:
+    """Replace connections that were lost while they were idle; asking one that was just used would cost a write three round trips."""
+    driver: Any = engine.dialect.dbapi
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def note(_: Any, record: Any) -> None:
+        record.info[_IDLE_SINCE] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def ping(connection: Any, record: Any, _: Any) -> None:
+        # A new connection has no such time.
+        if time.monotonic() - record.info.get(_IDLE_SINCE, math.inf) > MAX_IDLE_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except driver.Error as error:
+                raise InvalidatePoolError from error
 
 
 def _set_pragmas(connection: Any, *, writes: bool) -> None:
@@ -107,11 +134,29 @@ def _configure_sqlite(engine: AsyncEngine, sqlite_file: SqliteFile, *, writes: b
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def execute_last(session: AsyncSession, statements: Statements) -> None:
+    """Have statements executed with the last one of a write transaction, because nothing in it reads what they write; only once."""
+    assert _LAST_STATEMENTS not in session.info
+    session.info[_LAST_STATEMENTS] = statements
+
+
 @cache
 def _lock_writer() -> Update:
     """Return the statement that locks the single row of the ledger's head until the transaction ends, and returns it."""
     head = SQLModel.metadata.tables["ledger_head"]
     return update(head).values(commit_count=head.c.commit_count + 1).returning(*head.c)
+
+
+class _WriteSession(AsyncSession):
+    """A session of one transaction, which looks up its connection once: a write asks for it some ten times."""
+
+    _found: AsyncConnection | None = None
+
+    async def connection(self, *args: Any, **options: Any) -> AsyncConnection:
+        """Return the connection of the transaction."""
+        if self._found is None:
+            self._found = await super().connection(*args, **options)
+        return self._found
 
 
 class Database(AbstractAsyncContextManager["Database"]):
@@ -153,7 +198,7 @@ class Database(AbstractAsyncContextManager["Database"]):
         """
         payload = None
         async with (
-            AsyncSession(self.writer, expire_on_commit=False, autoflush=False, info={"database": self}) as session,
+            _WriteSession(self.writer, expire_on_commit=False, autoflush=False, info={"database": self}) as session,
             session.begin(),
         ):
             connection = await session.connection()
@@ -163,8 +208,11 @@ class Database(AbstractAsyncContextManager["Database"]):
             yield session
             await session.flush()
             await count_public_changes(connection)
+            last: Statements = session.info.pop(_LAST_STATEMENTS, ())
             if self.dialect == "postgresql":
-                payload = (await execute_direct(connection, NOTIFY, {"channel": CHANNEL})).one().payload
+                payload = (await execute_together(connection, [*last, (NOTIFY, {"channel": CHANNEL})])).one().payload
+            elif last:
+                await execute_together(connection, last)
         self.commit_notifier.notify(payload)
 
     @asynccontextmanager

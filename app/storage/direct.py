@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 Rows = Result[*tuple[Any, ...]]
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Statements = Sequence[tuple[Any, Parameters]]
 
 
 class _Compiled(NamedTuple):
@@ -74,7 +75,7 @@ async def execute_direct(connection: AsyncConnection, statement: Any, parameters
     return await (execute_together(connection, [(statement, parameters)]) if built_once else connection.execute(statement, parameters))
 
 
-async def execute_together(connection: AsyncConnection, statements: Sequence[tuple[Any, Parameters]]) -> Rows:
+async def execute_together(connection: AsyncConnection, statements: Statements) -> Rows:
     """Execute statements of which none reads what another writes, on PostgreSQL in as few round trips as it can; return the last result."""
     sync = connection.sync_connection
     assert sync is not None

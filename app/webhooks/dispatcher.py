@@ -108,9 +108,7 @@ class Dispatcher:
         return MAX_SLEEP_SECONDS
 
     async def _poll(self) -> list[RowMapping]:
-        # Not from a replica, which may lag behind the commit that woke this task.
-        engine = self._database.reader if self._database.dialect == "sqlite" else self._database.writer
-        async with engine.connect() as connection:
+        async with self._database.read_latest() as connection:
             return list((await connection.execute(self._poll_query, {"now": utc_now()})).mappings())
 
     async def _deliver_pending(self, webhook_id: UUID) -> None:

@@ -46,6 +46,7 @@ from app.reports.models import Report, ReportText
 from app.reports.search import text_rows
 from app.reports.validation import ResolvedReport, ValidatedReport, bind_references, validate
 from app.settings import Settings
+from app.storage.direct import execute_together
 from app.storage.types import column_values, table_of
 from tests.benchmarks.synthetic import START, Amendment, World
 
@@ -91,7 +92,7 @@ async def load(session: AsyncSession, settings: Settings, *, reports: int, indic
     facts = await _add_reference(session, world, settings)
     tail = await open_appender(session)
     await _record(connection, tail, world, facts, reports, progress)
-    await tail.write_head(session)
+    await execute_together(connection, await tail.head_statements(session))
     if connection.dialect.name == "postgresql":
         # Without new statistics the planner would not use the indexes on the rows just inserted.
         await connection.exec_driver_sql("ANALYZE")
@@ -216,7 +217,7 @@ async def _add_reference(session: AsyncSession, world: World, settings: Settings
     caller = Principal(level=MAX_LEVEL, organisation="synthetic")
     entries = [append_version(tail, caller, type_, each) for type_, some in records.items() for each in some]
     await bulk_insert(connection, table_of(LedgerEntry), [column_values(LedgerEntry, each) for each in entries])
-    await tail.write_head(session)
+    await execute_together(connection, await tail.head_statements(session))
     return Facts(facts, await find_sources(connection, {str(each["slug"]) for each in world.sources}, MAX_LEVEL), settings)
 
 

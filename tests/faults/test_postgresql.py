@@ -1,6 +1,7 @@
 """Faults of PostgreSQL: killed, suspended, unreachable, full, out of connections; the service reports each and recovers by itself."""
 
 import asyncio
+import itertools
 import os
 import shutil
 import signal
@@ -132,30 +133,32 @@ async def test_reset_connections_lose_no_acknowledged_write(server: PostgresServ
     async with proxy_to(f"{server.pgdata}/.s.PGSQL.5432") as proxy:
         through = f"postgresql://postgres@127.0.0.1:{proxy.port}/{url.split('@/')[1].split('?', maxsplit=1)[0]}"
         async with serving(url, key=key, through=through) as client:
-            seen = set()
+            seen, numbers, cut = set(), itertools.count(1), asyncio.Event()
 
-            async def write_until_acknowledged(people: int) -> None:
-                while True:
-                    answer = await post_people(client, people)
-                    seen.add(answer.status_code)
-                    if answer.status_code == 201:
-                        return
-                    assert_unavailable(answer)
-                    await asyncio.sleep(0.02)
+            async def write_while_cut() -> None:
+                while not cut.is_set():
+                    people = next(numbers)
+                    while (answer := await post_people(client, people)).status_code != 201:
+                        seen.add(answer.status_code)
+                        assert_unavailable(answer)
+                        await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.01)
 
-            writing = [asyncio.create_task(write_until_acknowledged(people)) for people in range(1, 13)]
+            writing = [asyncio.create_task(write_while_cut()) for _ in range(6)]
             for _ in range(8):
                 await asyncio.sleep(0.05)
                 proxy.cut()
+            cut.set()
             await asyncio.gather(*writing)
-            assert sorted(await recorded_people(client)) == list(range(1, 13))
-            assert seen == {201, 503}
+            last = next(numbers)
+            assert sorted(await recorded_people(client)) == list(range(1, last))
+            assert seen == {503}
             proxy.pause()
-            read, written = await asyncio.gather(client.get(uncached_path()), post_people(client, 13))
+            read, written = await asyncio.gather(client.get(uncached_path()), post_people(client, last))
             assert_unavailable(read)
             assert_unavailable(written)
             proxy.resume()
-            await wait_until_recovered(client, 14)
+            await wait_until_recovered(client, last + 1)
     await _assert_verified(url)
 
 

@@ -98,13 +98,13 @@ async def wait_for_metric(client: httpx.AsyncClient, line: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def wait_until_assessed(database: Database) -> None:
+async def wait_until_assessed(database: Database, seconds: float = 20) -> None:
     """Wait until the background has assessed what is stale, and has made the steps again that changes moved."""
     left = [
         select(col(StaleRecord.record_id)),
         select(col(IndicatorProjection.kept_until)).where(col(IndicatorProjection.kept_until).is_not(None)),
     ]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(seconds):
         while True:
             async with database.read_latest() as connection:
                 if all([(await connection.execute(each.limit(1))).first() is None for each in left]):
