@@ -138,7 +138,7 @@ def build_middleware(app: Application) -> ASGIApp:
     outermost: ASGIApp = middleware.LimitsMiddleware(state.response_cache, state.rate_limiter, max_url_bytes=settings.max_url_bytes)
     if settings.cors_origins:
         outermost = middleware.cors_middleware(outermost, settings.cors_origins)
-    state.edge = EdgeMiddleware(BoardMiddleware(outermost, state.sessions))
+    state.edge = EdgeMiddleware(BoardMiddleware(outermost, state.sessions), state.rate_limiter)
     return state.edge
 
 

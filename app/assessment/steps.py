@@ -62,15 +62,22 @@ def stored_content(stored: bytes) -> str:
     return _decompressor.decompress(stored).decode()
 
 
+# Days that follow each other share most of their steps, so a slider reads one step again and again; this is about 10 MB.
+@lru_cache(maxsize=4096)
+def _around_change(stored: bytes) -> tuple[str, str]:
+    before, mark, after = stored_content(stored).partition(_AFTER_CHANGE)
+    return before, mark + after
+
+
 def complete(stored: bytes, recorded_at: datetime, revision: int) -> str:
     """Return the document of a step with the last change to the indicator."""
-    content = stored_content(stored)
-    return with_revision(content.replace(_AFTER_CHANGE, _from_change(recorded_at), 1), revision)
+    before, after = _around_change(stored)
+    return with_revision(before + _change(recorded_at) + after, revision)
 
 
 @lru_cache(maxsize=4096)
-def _from_change(recorded_at: datetime) -> str:
-    return _BEFORE_CHANGE.format(rfc3339(recorded_at)) + _AFTER_CHANGE
+def _change(recorded_at: datetime) -> str:
+    return _BEFORE_CHANGE.format(rfc3339(recorded_at))
 
 
 def seen_at(rows: Iterable[Row], content: Callable[[Row], str] = _content) -> dict[int, tuple[Any, ...]]:

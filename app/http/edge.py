@@ -3,13 +3,16 @@
 import re
 from base64 import b64decode
 from collections import defaultdict
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.domain.identifiers import uuid7_text
 from app.http.middleware import SECURITY_HEADERS
-from app.http.problems import Problem, send_problem
+from app.http.problems import Problem, RawHeaders, send_problem
+from app.http.rate_limit import RateLimiter
+from app.http.repeats import Repeat
+from app.http.response_cache import CacheHit
 from app.http.state import headers_of, request_state
 
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -23,40 +26,67 @@ _is_host = lru_cache(maxsize=256)(_HOST.fullmatch)
 class EdgeMiddleware:
     """Gives each response an `X-Request-Id`, the client's if it is sound, else a new one, and the `RateLimit` headers."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
         self._app = app
+        self._limiter = limiter
         # Number of responses by route, method and class of status, cached ones included.
         self.responses: defaultdict[tuple[str, str, str], int] = defaultdict(int)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 400, or call the application."""
         sent = headers_of(scope)
-        request_id = sent.get(b"x-request-id")
-        if request_id is None or not VALID_REQUEST_ID.fullmatch(request_id):
-            request_id = uuid7_text().encode()
         state = request_state(scope)
-        state["request_id"], state["server_send"] = request_id, send
+        state["request_id"], state["server_send"] = _request_id(sent), send
+        inner = _with_bearer_key(scope, sent)
 
         async def send_completed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self.responses[state.get("route_template", "none"), scope["method"], f"{status // 100}xx"] += 1
-                headers = [*message["headers"], (b"x-request-id", request_id)]
-                if (decision := state.get("rate_limit")) is not None:
-                    headers += decision.headers(status)
-                # Excel and Power BI send a key once Basic is offered; a browser would ask for it in a dialogue of its own.
-                if status == 401 and not sent.keys() & BROWSER_HEADERS:
-                    headers.append((b"www-authenticate", b'Basic realm="lifeline", charset="UTF-8"'))
+                # The session of a cookie ends otherwise than a key.
+                if (hit := state.get("cache_hit")) is not None and b"cookie" not in sent:
+                    state["repeat"] = Repeat(status, message["headers"], hit.body, partial(self._again, inner, sent, status, hit))
                 # A new message, because the response cache may send the same one to others.
+                headers = [*message["headers"], *self._last_headers(scope, sent, status)]
                 message = {"type": "http.response.start", "status": status, "headers": headers}
             await send(message)
 
         if (ambiguity := _ambiguity(scope, sent)) is None:
-            await self._app(_with_bearer_key(scope, sent), receive, send_completed)
+            await self._app(inner, receive, send_completed)
         else:
             # Later bytes on the connection may be a part of such a head or the next request.
             problem = Problem(400, ambiguity, kind="ambiguous", headers={"Connection": "close"})
             await send_problem(send_completed, problem, headers=SECURITY_HEADERS, head_only=scope["method"] == "HEAD")
+
+    def _last_headers(self, scope: Scope, sent: dict[bytes, bytes], status: int) -> RawHeaders:
+        """Count a response, and return the headers that no other has."""
+        state = request_state(scope)
+        self.responses[state.get("route_template", "none"), scope["method"], f"{status // 100}xx"] += 1
+        headers = [(b"x-request-id", state["request_id"])]
+        if (decision := state.get("rate_limit")) is not None:
+            headers += decision.headers(status)
+        # Excel and Power BI send a key once Basic is offered; a browser would ask for it in a dialogue of its own.
+        if status == 401 and not sent.keys() & BROWSER_HEADERS:
+            headers.append((b"www-authenticate", b'Basic realm="lifeline", charset="UTF-8"'))
+        return headers
+
+    def _again(self, scope: Scope, sent: dict[bytes, bytes], status: int, hit: CacheHit) -> RawHeaders | None:
+        """Do for a request that comes again what the middleware does for it; return None, and do nothing, where that must see it."""
+        state = request_state(scope)
+        if not hit.holds():
+            return None
+        if "rate_limit" in state:
+            decision = self._limiter.charge(scope, self._limiter.caller_of(scope), 1)
+            if decision is not None and not decision.allowed:
+                return None
+        hit.count()
+        state["request_id"] = _request_id(sent)
+        return self._last_headers(scope, sent, status)
+
+
+def _request_id(sent: dict[bytes, bytes]) -> bytes:
+    """Return the client's identifier of a request if it is sound, else a new one."""
+    request_id = sent.get(b"x-request-id")
+    return request_id if request_id is not None and VALID_REQUEST_ID.fullmatch(request_id) else uuid7_text().encode()
 
 
 def _with_bearer_key(scope: Scope, sent: dict[bytes, bytes]) -> Scope:

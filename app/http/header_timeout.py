@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.domain.identifiers import uuid7_text
 from app.http.problems import MEDIA_TYPE, Problem
+from app.http.repeats import MAX_REPEATED_BYTES, Repeat
 from app.settings import get_settings
 
 MAX_HEAD_BYTES = 65_536
@@ -23,6 +24,8 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _in_head = True
     _in_body = False
+    # The last request, if it came in one piece.
+    _request = b""
 
     def connection_made(self, transport: Any) -> None:
         """Start the timer for the first head."""
@@ -35,12 +38,36 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer 400 and close once a head is larger than `MAX_HEAD_BYTES`."""
+        """Answer a request that comes again, or read it; answer 400 and close once a head is larger than `MAX_HEAD_BYTES`."""
+        is_next = self._awaits_request()
+        if is_next and data == self._request and self._answer_again():
+            return
+        is_whole = len(data) <= MAX_REPEATED_BYTES and data.startswith(b"GET ") and data.find(b"\r\n\r\n") == len(data) - 4
+        self._request = data if is_next and is_whole else b""
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The head of the request is too large.")
+
+    def _awaits_request(self) -> bool:
+        """Return whether the last request was read and answered, so that what comes is the head of the next."""
+        if self.cycle is None:
+            return not self._head_bytes
+        return self.cycle.response_complete and not self._in_head and not self._in_body
+
+    def _answer_again(self) -> bool:
+        """Answer the last request once more if its answer may be repeated."""
+        repeat: Repeat | None = self.scope["state"].get("repeat")
+        if repeat is None or not self.cycle.keep_alive or self.flow.write_paused or self.transport.is_closing():
+            return False
+        if self.access_log or self.limit_concurrency or self.parser.should_upgrade():
+            return False
+        if (answer := repeat.answer(self.server_state.default_headers)) is None:
+            return False
+        self.transport.write(answer)
+        self.on_response_complete()
+        return True
 
     def on_message_begin(self) -> None:
         """Start the timer for the next request on the same connection."""

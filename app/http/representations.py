@@ -25,6 +25,11 @@ class Representation(NamedTuple):
     not_modified: Message
     etag: bytes
 
+    async def send(self, send: Send, *, is_not_modified: bool, head_only: bool) -> None:
+        """Send it, or a 304."""
+        await send(self.not_modified if is_not_modified else self.start)
+        await send(EMPTY_BODY if is_not_modified or head_only else self.body)
+
 
 def tag_of(body: bytes) -> str:
     """Return what the ETags of a body begin with, in every coding."""
@@ -77,15 +82,9 @@ class CachedResponse:
         )
         return representation
 
-    async def send(self, representation: Representation, if_none_match: bytes, head_only: bool, send: Send) -> bool:
-        """Send a 200, or a 304 where the client has it already; return whether it was a 304."""
-        if if_none_match and (if_none_match == representation.etag or self._matches(if_none_match)):
-            await send(representation.not_modified)
-            await send(EMPTY_BODY)
-            return True
-        await send(representation.start)
-        await send(EMPTY_BODY if head_only else representation.body)
-        return False
+    def is_not_modified(self, representation: Representation, if_none_match: bytes) -> bool:
+        """Return whether the client has the response already, by its `If-None-Match`."""
+        return bool(if_none_match) and (if_none_match == representation.etag or self._matches(if_none_match))
 
     def _matches(self, if_none_match: bytes) -> bool:
         # Weak comparison (RFC 9110, 13.1.2), which the ETag of another coding of the same bytes passes too.

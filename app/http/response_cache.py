@@ -46,6 +46,33 @@ class CacheAudience:
     expires_at: float = float("inf")
 
 
+@dataclass(frozen=True, slots=True)
+class CacheHit:
+    """A request with the cached response that answers it, and would answer it again while it `holds`."""
+
+    cache: "ResponseCacheMiddleware"
+    scope: Scope
+    key: tuple[Any, ...]
+    cached: CachedResponse
+    audience: CacheAudience
+    authorization: bytes | None
+    representation: Representation
+    is_not_modified: bool
+
+    @property
+    def body(self) -> bytes:
+        """The body of the answer."""
+        return b"" if self.is_not_modified else self.representation.body["body"]
+
+    def holds(self) -> bool:
+        """Return whether the same request would get the same answer now."""
+        return self.cache.is_kept(self.key, self.cached, self.audience, self.authorization)
+
+    def count(self) -> None:
+        """Count the answer as given, once more."""
+        self.cache.count_hit(self)
+
+
 class ResponseCacheMiddleware:
     """Answers GET and HEAD from memory where it can, and gives every other 200 its ETag and compression."""
 
@@ -87,23 +114,23 @@ class ResponseCacheMiddleware:
         formats = parse_accept(sent.get(b"accept", b""))
         head_only = scope["method"] == "HEAD"
         head = self._head()
-        day = int(time.time()) // DAY_SECONDS
         query = scope["query_string"]
         seen = [sent[name] for name in (REVISION, b"last-event-id") if name in sent]
         seen_revision = _seen_revision(b",".join(seen), query) if seen or query else None
         audience = self._public if authorization is None else self._audience(authorization, head)
         if audience is not None and head is not None:
-            key, version = _key(scope, formats, audience), head.version(audience.level)
+            key = _key(scope, formats, audience)
             cached = self._entries.get(key)
-            if cached is not None and cached.version == version and cached.day == day and cached.revision >= (seen_revision or 0):
-                self._entries.move_to_end(key)
-                if audience.level >= self._audit_from_level:
-                    self._on_hit(audience.caller, scope)
+            if cached is not None and _holds(cached, head, audience) and cached.revision >= (seen_revision or 0):
                 representation = cached.representations.get(coding) or await self._encode(key, cached, coding)
-                request_state(scope)["route_template"] = cached.route
-                not_modified = await cached.send(representation, if_none_match, head_only, send)
-                self.hits[cached.route, scope["method"], "3xx" if not_modified else "2xx"] += 1
+                is_not_modified = cached.is_not_modified(representation, if_none_match)
+                hit = CacheHit(self, scope, key, cached, audience, authorization, representation, is_not_modified)
+                state = request_state(scope)
+                state["route_template"], state["cache_hit"] = cached.route, hit
+                hit.count()
+                await representation.send(send, is_not_modified=is_not_modified, head_only=head_only)
                 return
+        day = int(time.time()) // DAY_SECONDS
         requirement = ConsistencyRequirement(min_revision=seen_revision or 0, latest_required=seen_revision is not None)
         set_current(requirement)
         state = request_state(scope)
@@ -116,7 +143,8 @@ class ResponseCacheMiddleware:
         response.route = state.get("route_template", "none")
         if state.get("cacheable") and head is not None and requirement.is_latest:
             self._store(authorization, head, state.get("caller"), scope, formats, response)
-        await response.send(representation, if_none_match, head_only, send)
+        is_not_modified = response.is_not_modified(representation, if_none_match)
+        await representation.send(send, is_not_modified=is_not_modified, head_only=head_only)
 
     async def _call_app(self, scope: Scope, receive: Receive, response: BufferedResponse, send: Send) -> tuple[RawHeaders, bytes] | None:
         """Return the headers and body of a 200, None for a response that is already sent; the application fills the request's state."""
@@ -135,6 +163,21 @@ class ResponseCacheMiddleware:
                 raise
             return None
         return response.buffered()
+
+    def is_kept(self, key: tuple[Any, ...], cached: CachedResponse, audience: CacheAudience, authorization: bytes | None) -> bool:
+        """Return whether a response is still the one for a key, and its audience that of a credential."""
+        head = self._head()
+        if head is None or self._entries.get(key) is not cached or not _holds(cached, head, audience):
+            return False
+        return authorization is None or self._audience(authorization, head) is audience
+
+    def count_hit(self, hit: CacheHit) -> None:
+        """Note that a cached response was given."""
+        if hit.key in self._entries:
+            self._entries.move_to_end(hit.key)
+        if hit.audience.level >= self._audit_from_level:
+            self._on_hit(hit.audience.caller, hit.scope)
+        self.hits[hit.cached.route, hit.scope["method"], "3xx" if hit.is_not_modified else "2xx"] += 1
 
     def _audience(self, authorization: bytes, head: Head | None) -> CacheAudience | None:
         known = self._audiences.get(authorization)
@@ -179,6 +222,10 @@ class ResponseCacheMiddleware:
         cached = self._entries.pop(key, None)
         if cached is not None:
             self._bytes -= cached.counted_bytes
+
+
+def _holds(cached: CachedResponse, head: Head, audience: CacheAudience) -> bool:
+    return cached.version == head.version(audience.level) and cached.day == int(time.time()) // DAY_SECONDS
 
 
 def _seen_revision(seen: bytes, query: bytes) -> int | None:

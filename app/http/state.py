@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from app.http.load_shedding import LoadSheddingMiddleware
     from app.http.problems import FieldProblem
     from app.http.rate_limit import RateLimitDecision, RateLimiter
-    from app.http.response_cache import ResponseCacheMiddleware
+    from app.http.repeats import Repeat
+    from app.http.response_cache import CacheHit, ResponseCacheMiddleware
     from app.ledger.checkpoints import CheckpointSigner
     from app.settings import Settings
     from app.storage.database import Database
@@ -58,6 +59,9 @@ class RequestState(TypedDict, total=False):
 
     # Set by the edge; absent for requests that the board makes to the API.
     request_id: bytes
+    # Set where the response cache answers, and by the edge where the server may answer the same bytes so.
+    cache_hit: "CacheHit"
+    repeat: "Repeat"
     # As of the last charge; absent where nothing is limited.
     rate_limit: "RateLimitDecision"
     # `send` of the server, without the wrappers of middleware.

@@ -1,7 +1,7 @@
-"""SQLite connections that hop to their thread once per statement, and those that write less often.
+"""SQLite connections that hop to their thread once per statement, and for those that take less time than a hop less often.
 
-`aiosqlite` hops four times a statement, which costs more than most reads. A write has some twenty statements, each of which takes less time
-than a hop; they run in the thread of the event loop, in between hops that let other requests have their turn.
+`aiosqlite` hops four times a statement, which costs more than most reads. A write has some twenty short statements; they run in the thread
+of the event loop, in between hops that let other requests have their turn. So do the begin and the end of a transaction that only reads.
 """
 
 import asyncio
@@ -15,8 +15,10 @@ import aiosqlite
 
 from app.storage.sqlite_file import SqliteFile
 
-# Statements that may wait: for the lock of another process, or for the disk.
+# Statements of a write that may wait: for the lock of another process, or for the disk.
 _WAITING = ("BEGIN", "COMMIT", "ROLLBACK")
+# Statements with which a transaction that reads begins, without a lock, and ends.
+_SHORT = ("BEGIN", "ROLLBACK")
 # How long a write may keep the event loop to itself.
 MAX_SECONDS_WITHOUT_HOP = 0.005
 
@@ -55,7 +57,8 @@ class SingleHopCursor:
 
     async def _run(self, method: str, statement: str, parameters: Any) -> None:
         function = partial(_run, method=method, statement=statement, parameters=parameters)
-        found = await self._connection.run(function, hop=statement.startswith(_WAITING))
+        is_short = not statement.startswith(_WAITING) if self._connection.writes else statement in _SHORT
+        found = await self._connection.run(function, hop=not is_short)
         self._rows, self.description, self.rowcount, self.lastrowid = found
 
 
@@ -74,6 +77,7 @@ class SingleHopConnection(aiosqlite.Connection):
 
     writes = False
     _hopped_at = 0.0
+    _is_running = False
 
     def cursor(self) -> SingleHopCursor:  # type: ignore[override]
         """Return a cursor without a hop."""
@@ -90,17 +94,22 @@ class SingleHopConnection(aiosqlite.Connection):
 
     async def run(self, function: Any, *, hop: bool = True) -> Any:
         """Call a function with the underlying connection, in its thread unless there is no need to hop."""
-        if self.writes and not hop and time.monotonic() - self._hopped_at < MAX_SECONDS_WITHOUT_HOP:
+        is_free = not self._is_running and (not self.writes or time.monotonic() - self._hopped_at < MAX_SECONDS_WITHOUT_HOP)
+        if is_free and not hop:
             return function(self._conn)
+        self._is_running = True
         try:
-            return await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+            found = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
         finally:
             self._hopped_at = time.monotonic()
+        # Not after a cancellation: the thread goes on, and what comes next waits there instead of here.
+        self._is_running = False
+        return found
 
 
 def connect(sqlite_file: SqliteFile, _path: str, *, writes: bool, **options: Any) -> SingleHopConnection:
-    """Replace `aiosqlite.connect`, as SQLAlchemy's `async_creator_fn`. What writes is used by two threads, one after the other."""
-    options["check_same_thread"] = not writes
+    """Replace `aiosqlite.connect`, as SQLAlchemy's `async_creator_fn`. A connection is used by two threads, one after the other."""
+    options["check_same_thread"] = False
     connection = SingleHopConnection(partial(sqlite_file.connect, **options), iter_chunk_size=64)
     connection.writes = writes
     # Otherwise a connection that is still open would keep the process from exiting.

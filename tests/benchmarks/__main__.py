@@ -36,7 +36,7 @@ from tests.benchmarks.bare_app import ANSWERS_FILE
 from tests.benchmarks.cases import LONE_POST, Case, bare_answers, for_bare, reading_cases, writing_cases
 from tests.benchmarks.chart import draw
 from tests.benchmarks.data import copy_into_plain, fill
-from tests.benchmarks.serving import Load, cores, load_generator, processor_seconds, uvicorn
+from tests.benchmarks.serving import Load, cores, lifeline, load_generator, processor_seconds, uvicorn
 from tests.ledger.helpers import signing_settings
 from tests.support.postgres import execute, postgres_server
 from tests.support.replication import replicated
@@ -136,7 +136,7 @@ def _measure(engine: str, options: argparse.Namespace, console: Console) -> list
         live = "/health/live"
         with (
             ExitStack() as of_reading,
-            uvicorn("app.main:served_app", core=serving_core, ready=live, LIFELINE_RESPONSE_CACHE_BYTES="0", **common) as (
+            lifeline(core=serving_core, ready=live, LIFELINE_RESPONSE_CACHE_BYTES="0", **common) as (
                 uncached,
                 uncached_pid,
             ),
@@ -146,7 +146,7 @@ def _measure(engine: str, options: argparse.Namespace, console: Console) -> list
             ),
             load_generator(load_core) as load,
         ):
-            cached, cached_pid = of_reading.enter_context(uvicorn("app.main:served_app", core=serving_core, ready=live, **common))
+            cached, cached_pid = of_reading.enter_context(lifeline(core=serving_core, ready=live, **common))
             ports = {"cached": cached, "uncached": uncached, "plain": plain}
             pids = {"cached": cached_pid, "uncached": uncached_pid, "plain": plain_pid}
 

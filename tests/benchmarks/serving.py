@@ -31,15 +31,29 @@ def _pinned(core: int) -> Callable[[], None]:
 @contextmanager
 def uvicorn(application: str, *, core: int, ready: str, **variables: str) -> Iterator[tuple[int, int]]:
     """Serve an ASGI application on a core with one worker; yields its port and process id."""
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--no-access-log", "--no-server-header"]
+    command = [sys.executable, "-m", "uvicorn", application, "--no-access-log", "--no-server-header"]
     command += ["--log-level", "warning", *([] if application.endswith(":app") else ["--factory"])]
-    process = subprocess.Popen(command, env=environment() | variables, preexec_fn=_pinned(core))  # noqa: PLW1509 - no threads run here
+    with _served(command, core=core, ready=ready, **variables) as served:
+        yield served
+
+
+@contextmanager
+def lifeline(*, core: int, ready: str, **variables: str) -> Iterator[tuple[int, int]]:
+    """Serve Lifeline on a core as its own command does, with one worker; yields its port and process id."""
+    with _served([sys.executable, "-m", "app.cli", "serve"], core=core, ready=ready, **variables) as served:
+        yield served
+
+
+@contextmanager
+def _served(command: list[str], *, core: int, ready: str, **variables: str) -> Iterator[tuple[int, int]]:
+    port = free_port()
+    command = [*command, "--port", str(port)]
+    process = subprocess.Popen(command, env=environment() | variables, stdout=subprocess.DEVNULL, preexec_fn=_pinned(core))  # noqa: PLW1509 - no threads run here
     try:
         deadline = time.monotonic() + START_SECONDS
         while True:
-            assert process.poll() is None, f"{application} did not start"
-            assert time.monotonic() < deadline, f"{application} is not ready"
+            assert process.poll() is None, f"{command} did not start"
+            assert time.monotonic() < deadline, f"{command} is not ready"
             try:
                 httpx.get(f"http://127.0.0.1:{port}{ready}")
                 break

@@ -23,7 +23,7 @@ from app.settings import Settings
 from app.storage.migrations import migrate
 from tests.benchmarks.__main__ import databases
 from tests.benchmarks.data import fill, new_statements
-from tests.benchmarks.serving import cores, request, resident_bytes, uvicorn
+from tests.benchmarks.serving import cores, lifeline, request, resident_bytes
 
 INDICATORS = 150
 
@@ -122,7 +122,7 @@ def main() -> None:
             migrate(Settings(database_url=url))
             key = asyncio.run(fill(url, indicators=INDICATORS, reports_each=1))
             settings = {"LIFELINE_DATABASE_URL": url, "LIFELINE_RATE_LIMIT": "off", "LIFELINE_RATE_LIMIT_ANONYMOUS": "off"}
-            with uvicorn("app.main:served_app", core=serving_core, ready="/health/live", **settings) as (port, pid):
+            with lifeline(core=serving_core, ready="/health/live", **settings) as (port, pid):
                 before = os.sched_getaffinity(0)
                 os.sched_setaffinity(0, {load_core})
                 found = asyncio.run(_measure(port, pid, key, options.streams, options.changes))

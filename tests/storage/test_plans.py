@@ -151,7 +151,7 @@ async def test_no_statement_of_a_request_scans_or_sorts_a_growing_table(reader: 
         for statement, (what, parameters) in statements.items():
             plan = await plan_of(connection, statement, parameters)
             # Situations are listed by urgency: one statement tells for each place whether the kept one still holds. The last of these is no
-            # request's: the background looks for deliveries to webhooks, of which there are none here.
+            # request's: the background looks for deliveries to webhooks, which have no rows here.
             if not statement.startswith(("SELECT place.id", "SELECT indicator_projection.place_id, count(*)", "SELECT webhook.id")):
                 problems += [f"{what}: {each}: {statement[:2000]}" for each in wrong_with(plan)]
     assert not problems, "\n".join(problems)

@@ -36,6 +36,7 @@ def pair() -> Iterator[Pair]:
     with replicated() as servers:
         migrate(Settings(database_url=servers.url(servers.primary)))
         asyncio.run(seed(servers.url(servers.primary)))
+        asyncio.run(servers.wait_until_replayed())
         yield servers
 
 

