@@ -44,7 +44,7 @@ _COMMON = (
     b'"/v1/reports?indicator="}}{"id":"01","kind":"","subject":"","place":{"slug":"","name":"","codes":[],"country":"'
 )
 _dictionary = ZstdCompressionDict(_COMMON, dict_type=DICT_TYPE_RAWCONTENT)
-_compressor = ZstdCompressor(level=3, dict_data=_dictionary, write_checksum=False, write_dict_id=False)
+_compressor = ZstdCompressor(level=5, dict_data=_dictionary, write_checksum=False, write_dict_id=False)
 _decompressor = ZstdDecompressor(dict_data=_dictionary)
 
 Row = Mapping[Any, Any]
@@ -64,8 +64,15 @@ def stored_content(stored: bytes) -> str:
 
 def complete(stored: bytes, recorded_at: datetime, revision: int) -> str:
     """Return the document of a step with the last change to the indicator."""
-    content = stored_content(stored)
-    return with_revision(content.replace(_AFTER_CHANGE, _from_change(recorded_at), 1), revision)
+    before, after = _split(stored)
+    return with_revision(f"{before}{_from_change(recorded_at)}{after}", revision)
+
+
+# Readers ask again for the steps of a page after each write, and for most of them as of the next day; about 2 kB each.
+@lru_cache(maxsize=2048)
+def _split(stored: bytes) -> tuple[str, str]:
+    before, _, after = stored_content(stored).partition(_AFTER_CHANGE)
+    return before, after
 
 
 @lru_cache(maxsize=4096)
