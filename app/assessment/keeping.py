@@ -1,5 +1,6 @@
 """Make the steps of indicators again that changes moved, a few in one transaction, so that other writers wait little."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,8 @@ MAX_STEPS, MAX_SECONDS = 30, 0.1
 # Indicators whose reports are loaded together, and reports of one from which on those that matter are selected.
 MAX_STEP_INDICATORS = 10
 MAX_LOADED_REPORTS = 60
+# How long steps are made without a turn for other requests; with more turns, writes would wait longer for the database.
+MAX_TURN_SECONDS = 0.02
 
 _PROJECTIONS, _STEPS, _GRADES = table_of(IndicatorProjection), table_of(IndicatorStep), table_of(SourceGrade)
 _NEXT = (
@@ -64,6 +67,7 @@ async def keep_steps(session: AsyncSession, horizons: Horizons) -> bool:
     histories = await load_histories(connection, moved, horizons)
     steps: list[dict[str, Any]] = []
     kept: list[dict[str, Any]] = []
+    turn = monotonic()
     for indicator, since in moved.items():
         history = histories.get(indicator)
         if len(steps) >= MAX_STEPS or (kept and history is None):
@@ -84,6 +88,9 @@ async def keep_steps(session: AsyncSession, horizons: Horizons) -> bool:
             rows = await rows_at(connection, indicator, at, horizons, history)
             steps += step_rows(rows, at, before)
             before = seen_at(rows)
+            if monotonic() > turn + MAX_TURN_SECONDS:
+                await asyncio.sleep(0)
+                turn = monotonic()
         newest = None if until is not None else times[-1] if times else since
         kept.append({"of": indicator, "since": since, "end": until or _NEVER, "until": until, "newest": newest})
         if is_long:
