@@ -25,7 +25,7 @@ import pytest
 _context = multiprocessing.get_context("forkserver")
 _PRELOAD = ["tests.support.preloaded"]
 # Python's own, before a test process changes it.
-_GC_THRESHOLD = (700, 10, 10)
+_GC_THRESHOLD = gc.get_threshold()
 # prctl(2): the kernel sends this signal when the parent ends, so that no run outlives the tests.
 _PR_SET_PDEATHSIG = 1
 
