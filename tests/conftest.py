@@ -211,9 +211,9 @@ def database(app: FastAPI) -> Database:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def demo(tmp_path_factory: pytest.TempPathFactory, sqlite_template_with_demo: Path) -> Iterator[Server]:
     """Return a server with the demo data, for all tests of one file."""
-    with serve_demo(tmp_path_factory.mktemp("demo")) as server:
+    with serve_demo(tmp_path_factory.mktemp("demo"), sqlite_template_with_demo) as server:
         yield server
 
 

@@ -39,17 +39,13 @@ DatabaseDep = Annotated[Database, Depends(get_database)]
 SettingsDep = Annotated[Settings, Depends(get_app_settings)]
 
 
-async def get_caller(
-    request: Request,
-    database: DatabaseDep,
-    settings: SettingsDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-) -> Principal:
+async def get_caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Principal:
     """Return the caller of a request.
 
     Raises 401 for an invalid key or any other `Authorization`, and 429 for an address that has sent too many invalid keys.
     """
-    public_level = settings.public_clearance.level
+    state = app_state(request)
+    public_level = state.settings.public_clearance.level
     current_requirement().level = public_level
     if credentials is None:
         if "authorization" in request.headers:
@@ -59,11 +55,11 @@ async def get_caller(
             )
         caller = Principal(level=public_level)
     else:
-        caller = await _authenticate(request, database, credentials.credentials, public_level)
+        caller = await _authenticate(request, state.database, credentials.credentials, public_level)
         request_state(request.scope)["caller"] = caller
         current_requirement().level = caller.level
     if request.method == "GET":
-        app_state(request).read_audit.record(caller.actor, request.scope)
+        state.read_audit.record(caller.actor, request.scope)
     return caller
 
 

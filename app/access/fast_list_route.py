@@ -38,7 +38,7 @@ class FastListRoute(APIRoute):
         async def handle(request: Request) -> Response:
             await reject_unknown_parameters(request)
             state = app_state(request)
-            caller = await get_caller(request, state.database, state.settings, await bearer(request))
+            caller = await get_caller(request, await bearer(request))
             arguments: dict[str, Any] = {
                 "request": request,
                 "caller": caller,

@@ -1,5 +1,6 @@
 """Make the steps of indicators again that changes moved, a few in one transaction, so that other writers wait little."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -29,11 +30,15 @@ from app.reports.models import Report
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
-# For one transaction: each step takes about 0.5 ms, or more where many reports matter.
-MAX_STEPS, MAX_SECONDS = 30, 0.1
+# For one transaction, which ends where it has taken this time: each step takes about 0.5 ms, or more where many reports matter.
+MAX_SECONDS = 0.03
+# Of one indicator.
+MAX_STEPS = 30
 # Indicators whose reports are loaded together, and reports of one from which on those that matter are selected.
 MAX_STEP_INDICATORS = 10
 MAX_LOADED_REPORTS = 60
+# How long steps are made without a turn for other requests; with more turns, writes would wait longer for the database.
+MAX_TURN_SECONDS = 0.02
 
 _PROJECTIONS, _STEPS, _GRADES = table_of(IndicatorProjection), table_of(IndicatorStep), table_of(SourceGrade)
 _NEXT = (
@@ -64,9 +69,10 @@ async def keep_steps(session: AsyncSession, horizons: Horizons) -> bool:
     histories = await load_histories(connection, moved, horizons)
     steps: list[dict[str, Any]] = []
     kept: list[dict[str, Any]] = []
+    started = turn = monotonic()
     for indicator, since in moved.items():
         history = histories.get(indicator)
-        if len(steps) >= MAX_STEPS or (kept and history is None):
+        if kept and (history is None or monotonic() > started + MAX_SECONDS):
             break
         is_long = history is None
         times = history.times(since) if history is not None else await select_times(connection, indicator, since, MAX_STEPS + 1)
@@ -76,14 +82,17 @@ async def keep_steps(session: AsyncSession, horizons: Horizons) -> bool:
         until = times[MAX_STEPS] if len(times) > MAX_STEPS else None
         before: dict[int, tuple[Any, ...]] = {}
         # As long as loading took, which is for nothing otherwise.
-        end = max(2 * monotonic() - began, began + MAX_SECONDS)
+        end = max(2 * monotonic() - began, began + MAX_SECONDS) if is_long else started + MAX_SECONDS
         for number, at in enumerate(times[:MAX_STEPS]):
-            if number and is_long and monotonic() > end:
+            if number and monotonic() > end:
                 until = at
                 break
             rows = await rows_at(connection, indicator, at, horizons, history)
             steps += step_rows(rows, at, before)
             before = seen_at(rows)
+            if monotonic() > turn + MAX_TURN_SECONDS:
+                await asyncio.sleep(0)
+                turn = monotonic()
         newest = None if until is not None else times[-1] if times else since
         kept.append({"of": indicator, "since": since, "end": until or _NEVER, "until": until, "newest": newest})
         if is_long:

@@ -44,7 +44,7 @@ _COMMON = (
     b'"/v1/reports?indicator="}}{"id":"01","kind":"","subject":"","place":{"slug":"","name":"","codes":[],"country":"'
 )
 _dictionary = ZstdCompressionDict(_COMMON, dict_type=DICT_TYPE_RAWCONTENT)
-_compressor = ZstdCompressor(level=3, dict_data=_dictionary, write_checksum=False, write_dict_id=False)
+_compressor = ZstdCompressor(level=5, dict_data=_dictionary, write_checksum=False, write_dict_id=False)
 _decompressor = ZstdDecompressor(dict_data=_dictionary)
 
 Row = Mapping[Any, Any]

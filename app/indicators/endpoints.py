@@ -55,7 +55,7 @@ async def _list_response(
     async def fetch(cursor: str | None, limit: int) -> Page:
         after = INDICATOR_CURSOR.decode(cursor)
         wanted = filters if limit == filters.limit else filters.model_copy(update={"limit": limit})
-        async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
+        async with database.read() if filters.known_at is None else database.snapshot() as connection:
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
             documents, last, revision = await load_indicator_page(connection, wanted, kind, view, after=after)
             if not documents:

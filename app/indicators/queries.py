@@ -26,10 +26,11 @@ from app.domain.tlp import LABELS
 from app.domain.view import View
 from app.indicators.past import assess_at, list_at, matches
 from app.indicators.schemas import IndicatorFilters
-from app.indicators.steps import AS_OF, STEPS, select_steps, step_documents, step_where
+from app.indicators.steps import AS_OF, STEPS, complete_documents, select_steps, step_documents, step_where
 from app.reference.bounding_box import parse_bbox
 from app.reference.past_places import place_conditions_at, placed
 from app.reference.queries import place_conditions, places_in_box, source_id_of
+from app.storage.database import snapshot_on
 from app.storage.paging import PagedQuery, current_revision, fetch_rows, paged_query
 from app.storage.types import table_of
 
@@ -135,22 +136,26 @@ def _paged_query(filters: IndicatorFilters, kind: str | None, view: View) -> Pag
 async def _load_past_page(
     connection: AsyncConnection, filters: IndicatorFilters, kind: str | None, view: View, as_of: datetime, after: UUID | None
 ) -> tuple[list[str], UUID | None, int]:
-    """Return a page as of a time from the steps that are kept."""
+    """Return a page as of a time from the steps that are kept, in a snapshot unless one statement is enough."""
     query = _paged_steps(filters.model_copy(update=_PAGE_FIELDS | {"as_of": None}), kind, view.level)
     since = start_of(filters.updated_since) if filters.updated_since is not None else None
+    rows, more, revision = await fetch_rows(connection, query, after=after, limit=filters.limit, as_of=as_of)
+    if since is None and (complete := complete_documents(rows)) is not None:
+        return complete, UUID(str(rows[-1].indicator_id)) if more else None, revision
     documents: list[str] = []
-    while True:
-        rows, more, revision = await fetch_rows(connection, query, after=after, limit=filters.limit - len(documents), as_of=as_of)
-        documents += [
-            each.document
-            for each in await step_documents(connection, rows, view)
-            if (matches(each.assessed, filters, view) if each.assessed else since is None or each.recorded_at >= since)
-        ]
-        if not more:
-            return documents, None, revision
-        after = UUID(str(rows[-1].indicator_id))
-        if len(documents) == filters.limit:
-            return documents, after, revision
+    async with snapshot_on(connection):
+        while True:
+            rows, more, revision = await fetch_rows(connection, query, after=after, limit=filters.limit - len(documents), as_of=as_of)
+            documents += [
+                each.document
+                for each in await step_documents(connection, rows, view)
+                if (matches(each.assessed, filters, view) if each.assessed else since is None or each.recorded_at >= since)
+            ]
+            if not more:
+                return documents, None, revision
+            after = UUID(str(rows[-1].indicator_id))
+            if len(documents) == filters.limit:
+                return documents, after, revision
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, String, and_, bindparam, exists, or_, select, true, type_coerce
+from sqlalchemy import ColumnElement, Select, String, and_, bindparam, case, exists, false, or_, select, true, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.assessment.inputs import LastChange, load_last_changes
@@ -35,8 +35,9 @@ def _is_kept() -> ColumnElement[bool]:
     stale, sources, indicator = table_of(StaleRecord).alias("changed"), table_of(IndicatorSource).c, _PROJECTIONS.c.indicator_id
     of_source = select(sources.source_id).where(sources.indicator_id == indicator).correlate(_PROJECTIONS)
     changed = exists().where(or_(stale.c.record_id == _PROJECTIONS.c.place_id, stale.c.record_id.in_(of_source))).correlate(_PROJECTIONS)
-    is_made = or_(_PROJECTIONS.c.kept_until.is_(None), _PROJECTIONS.c.kept_until > AS_OF)
-    return and_(is_made, or_(~exists(select(table_of(StaleRecord).c.record_id)), ~changed))
+    # With AND and OR, SQLite would look for each indicator's records also where no record changed.
+    some_changed = exists(select(table_of(StaleRecord).c.record_id))
+    return case((_PROJECTIONS.c.kept_until <= AS_OF, false()), (some_changed, ~changed), else_=true())
 
 
 KEPT = _is_kept()
@@ -75,6 +76,13 @@ def step_where(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
 def read_time(read: str | datetime) -> datetime:
     """Return a time as the driver read it; reports that were recorded together have the same."""
     return (datetime.fromisoformat(read) if isinstance(read, str) else read).replace(tzinfo=UTC)
+
+
+def complete_documents(rows: Sequence[Any]) -> list[str] | None:
+    """Return the documents of rows of `select_steps`; None if not all can be told from these rows alone."""
+    if not all(row[6] and not row[3] for row in rows):
+        return None
+    return [complete(row[5], read_time(row[2]), row[4]) for row in rows]
 
 
 async def step_documents(connection: AsyncConnection, rows: Sequence[Any], view: View) -> list[StepDocument]:

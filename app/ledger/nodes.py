@@ -1,25 +1,41 @@
 """The stored hashes of the tree of each clearance: leaves with their entries, and the root of every 256 that are complete."""
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import BigInteger, Select, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.ledger.models import LEAF_COLUMNS, LedgerEntry, LedgerNode, seq_column
 from app.ledger.tree import TILE_WIDTH, Span, root_of, stored_hashes
+from app.storage.direct import execute_direct
 from app.storage.types import table_of
 
 
 async def read_hashes(connection: AsyncConnection, level: int, height: int, first: int, count: int) -> list[bytes]:
     """Return adjacent hashes of one height of tiles in the tree of a clearance; those that are complete."""
-    if height == 0:
-        leaf, seq = table_of(LedgerEntry).c[LEAF_COLUMNS[level]], seq_column(level)
-        found = select(leaf).where(seq > first, seq <= first + count).order_by(seq)
+    between = {"first": first, "last": first + count - 1}
+    if height:
+        rows = await execute_direct(connection, _NODES, {"level": level, "height": height, **between})
     else:
-        nodes = table_of(LedgerNode).c
-        found = select(nodes.hash).where(nodes.clearance == level, nodes.height == height, nodes.number.between(first, first + count - 1))
-        found = found.order_by(nodes.number)
-    return list((await connection.execute(found)).scalars())
+        rows = await execute_direct(connection, _select_leaves(level), between)
+    return list(rows.scalars())
+
+
+_nodes = table_of(LedgerNode).c
+_FIRST, _LAST = bindparam("first", type_=BigInteger), bindparam("last", type_=BigInteger)
+_NODES = (
+    select(_nodes.hash)
+    .where(_nodes.clearance == bindparam("level"), _nodes.height == bindparam("height"), _nodes.number.between(_FIRST, _LAST))
+    .order_by(_nodes.number)
+)
+
+
+@cache
+def _select_leaves(level: int) -> Select[Any]:
+    seq = seq_column(level)
+    return select(table_of(LedgerEntry).c[LEAF_COLUMNS[level]]).where(seq > _FIRST, seq <= _LAST + 1).order_by(seq)
 
 
 class MissingHashes(Exception):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
@@ -13,6 +13,7 @@ from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
 from app.ledger.models import Cosignature, Partner
 from app.ledger.notes import SIGNATURE, VerifierKey
+from app.storage.direct import execute_direct
 from app.storage.public_changes import COUNT_PUBLIC_CHANGE
 from app.storage.types import table_of
 
@@ -50,11 +51,13 @@ class Cosigned:
         return (self.checkpoint + "".join(self.lines.values())).encode()
 
 
+_COSIGNATURES = select(table_of(Cosignature)).where(col(Cosignature.clearance) == bindparam("level")).order_by(col(Cosignature.partner))
+
+
 async def read_cosigned(connection: AsyncConnection, level: int, origin: str) -> list[Cosigned]:
     """Return the checkpoints of the tree of a clearance that partners have cosigned last, the one with the most partners first."""
-    rows = select(table_of(Cosignature)).where(col(Cosignature.clearance) == level).order_by(col(Cosignature.partner))
     found: dict[str, Cosigned] = {}
-    for row in (await connection.execute(rows)).mappings():
+    for row in (await execute_direct(connection, _COSIGNATURES, {"level": level})).mappings():
         if row["checkpoint"].startswith(f"{origin}\n"):
             before = found.get(row["checkpoint"])
             lines, at = (before.lines, max(before.at, row["cosigned_at"])) if before else ({}, row["cosigned_at"])

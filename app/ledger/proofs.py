@@ -3,9 +3,11 @@
 import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -17,6 +19,7 @@ from app.ledger.policy import PROOF_VERSION
 from app.ledger.queries import select_entries, visible_entries
 from app.ledger.tree import TILE_WIDTH, inclusion_spans, leaf_hash
 from app.reports.models import Report
+from app.storage.direct import execute_direct
 from app.storage.slices import end_slice
 
 # Returns in which tree what has an identifier is proved for a level, or for one that is wanted, and its position; raises 404.
@@ -56,12 +59,19 @@ async def read_entries(connection: AsyncConnection, level: int, first: int, coun
 
 async def find_statement(connection: AsyncConnection, report: UUID, level: int, wanted: int | None) -> tuple[int, int]:
     """Return in which tree a report is proved, that of its label or the stricter one that is wanted, and its position; raise 404."""
-    label = await connection.scalar(select(col(Report.level)).where(col(Report.id) == report))
+    label = (await execute_direct(connection, _LABEL, {"id": report})).scalar_one_or_none()
     if label is None or label > level or (wanted is not None and wanted < label):
         raise not_found("report")
     tree: int = label if wanted is None else wanted
-    first = select(func.min(seq_column(tree))).where(col(LedgerEntry.report_id) == report)
-    return tree, (await connection.execute(first)).scalar_one() - 1
+    return tree, (await execute_direct(connection, _select_first(tree), {"id": report})).scalar_one() - 1
+
+
+_LABEL = select(col(Report.level)).where(col(Report.id) == bindparam("id"))
+
+
+@cache
+def _select_first(level: int) -> Select[Any]:
+    return select(func.min(seq_column(level)).label("seq")).where(col(LedgerEntry.report_id) == bindparam("id"))
 
 
 async def find_judgement(connection: AsyncConnection, judgement: UUID, level: int, wanted: int | None) -> tuple[int, int]:

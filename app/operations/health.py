@@ -95,13 +95,13 @@ async def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Respons
 @router.get(
     "/metrics", summary="Get metrics", response_class=PlainTextResponse, responses=problem_responses(401, 422, 503) | {200: _PROMETHEUS}
 )
-async def get_metrics(request: Request, database: DatabaseDep, settings: SettingsDep) -> Response:
+async def get_metrics(request: Request) -> Response:
     """Return requests by route, method and status, latencies, and the state of the process in the Prometheus text format.
 
     Without the scope `admin`: reads by route and status, and the state of the public ledger.
     """
     # Called here, because as a dependency it would mark the operation as one that needs a key.
-    caller = await get_caller(request, database, settings, await bearer(request))
+    caller = await get_caller(request, await bearer(request))
     await app_state(request).database_metrics.sample(all_gauges=Scope.ADMIN in caller.scopes)
     text = generate_latest(app_state(request).metrics)
     if Scope.ADMIN not in caller.scopes:

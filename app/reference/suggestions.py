@@ -158,7 +158,7 @@ async def unknown_filters(request: Request, told: Collection[str]) -> list[Field
     state = app_state(request)
     try:
         known = request_state(request.scope).get("caller")
-        caller = known or await get_caller(request, state.database, state.settings, await bearer(request))
+        caller = known or await get_caller(request, await bearer(request))
     except Problem:
         return []
     async with state.database.read() as connection:

@@ -38,7 +38,7 @@ from app.storage.slices import end_slice
 from app.storage.types import table_of
 
 # Other requests get their turn between two steps.
-MAX_PLACES_PER_STEP = 25
+MAX_PLACES_PER_STEP = 10
 # Places whose position is looked up at the cost of one indicator assessed.
 PLACES_PER_ASSESSED = 20
 # Of lists, whose checks have no words.
@@ -76,8 +76,10 @@ async def load_situations(
     for some in _steps([each for each in ids if each not in found]):
         places = await places_by_id(connection, some, view.time_point)
         documents = await _documents_by_place(connection, some, view, state)
+        await end_slice(0)
         every = [each for own in documents.values() for each in own]
         times, said = await basis_times(connection, every), await _load_said(connection, every, view)
+        await end_slice(0)
         for each in some:
             own = [one for one in said if one.document["place"]["slug"] == places[each].slug]
             checks = [check | {"detail": None} for check in build_checks(documents[each], families[each], own, view.at, _WORDS)]

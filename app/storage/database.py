@@ -159,6 +159,21 @@ class _WriteSession(AsyncSession):
         return self._found
 
 
+@asynccontextmanager
+async def snapshot_on(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Let the statements of a connection that reads see the state that the first one saw."""
+    begin = "BEGIN" if connection.dialect.name == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    async with AsyncExitStack() as unless_ended:
+        # A connection that still holds this snapshot must not return to the pool.
+        unless_ended.push_async_callback(connection.invalidate)
+        await connection.exec_driver_sql(begin)
+        try:
+            yield
+        finally:
+            await connection.exec_driver_sql("ROLLBACK")
+            unless_ended.pop_all()
+
+
 class Database(AbstractAsyncContextManager["Database"]):
     """The engines of one process.
 
@@ -233,16 +248,8 @@ class Database(AbstractAsyncContextManager["Database"]):
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for several statements that all see the state that the first one saw."""
-        begin = "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        async with self.read() as connection, AsyncExitStack() as unless_ended:
-            # A connection that still holds this snapshot must not return to the pool.
-            unless_ended.push_async_callback(connection.invalidate)
-            await connection.exec_driver_sql(begin)
-            try:
-                yield connection
-            finally:
-                await connection.exec_driver_sql("ROLLBACK")
-                unless_ended.pop_all()
+        async with self.read() as connection, snapshot_on(connection):
+            yield connection
 
     @property
     def audit_readers(self) -> list[AsyncEngine]:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.tlp import LABELS
+from app.storage.direct import execute_direct
 
 T = TypeVar("T")
 
@@ -42,7 +43,12 @@ def head_seq(level: int) -> ScalarSelect[int]:
 
 async def current_revision(connection: AsyncConnection, level: int) -> int:
     """Return the number of the last ledger entry that a clearance sees; 0 before the first."""
-    return (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+    return (await execute_direct(connection, _select_head(level), {})).scalar_one() or 0
+
+
+@cache
+def _select_head(level: int) -> Select[Any]:
+    return select(head_seq(level).label("seq"))
 
 
 _HEAD_SEQS = select(*(column(f"seq_{label}", BigInteger) for label in LABELS)).select_from(table("ledger_head"))

@@ -77,7 +77,6 @@ class SingleHopConnection(aiosqlite.Connection):
 
     writes = False
     _hopped_at = 0.0
-    _is_running = False
 
     def cursor(self) -> SingleHopCursor:  # type: ignore[override]
         """Return a cursor without a hop."""
@@ -94,17 +93,16 @@ class SingleHopConnection(aiosqlite.Connection):
 
     async def run(self, function: Any, *, hop: bool = True) -> Any:
         """Call a function with the underlying connection, in its thread unless there is no need to hop."""
-        is_free = not self._is_running and (not self.writes or time.monotonic() - self._hopped_at < MAX_SECONDS_WITHOUT_HOP)
-        if is_free and not hop:
+        if not hop and (not self.writes or time.monotonic() - self._hopped_at < MAX_SECONDS_WITHOUT_HOP):
             return function(self._conn)
-        self._is_running = True
         try:
-            found = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+            return await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            # The thread goes on. Until its end nothing else may use the connection, and the event loop may not end.
+            await self._execute(int)  # type: ignore[no-untyped-call]
+            raise
         finally:
             self._hopped_at = time.monotonic()
-        # Not after a cancellation: the thread goes on, and what comes next waits there instead of here.
-        self._is_running = False
-        return found
 
 
 def connect(sqlite_file: SqliteFile, _path: str, *, writes: bool, **options: Any) -> SingleHopConnection:

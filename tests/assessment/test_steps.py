@@ -23,7 +23,7 @@ from app.domain.time_point import TimePoint
 from app.domain.tlp import LABELS, Label
 from app.domain.view import View
 from app.indicators.past import assess_at
-from app.indicators.steps import select_steps, step_documents
+from app.indicators.steps import complete_documents, select_steps, step_documents
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
@@ -69,6 +69,7 @@ class KeptLedger(RandomLedger):
                     self.read_from_steps += sum(row.kept for row in rows)
                     kept = {UUID(str(each.row.indicator_id)): each.document for each in await step_documents(connection, rows, view)}
                     assert kept == computed, (at, level)
+                    assert complete_documents(rows) in (None, list(kept.values())), (at, level)
 
 
 @pytest.fixture

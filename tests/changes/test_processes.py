@@ -53,27 +53,23 @@ async def test_commit_of_another_process_invalidates_cached_responses(running: R
                 assert (await client.get("/v1/reports")).status_code == 200
             stated = f"2016-08-{number + 1:02}"
             assert (await one.post("/v1/reports", json=report(stated_at=stated, value={"people": number}))).status_code == 201
-            assert await _sees(other, number + 1)
+            await _wait_until_seen(other, number + 1)
         assert (await other.get("/v1/indicators")).status_code == 200
         async with database.write() as session:
             for key in await list_keys(session):
                 await revoke_key(session, key.id)
         for client in (one, other):
-            assert await _is(client, 401)
+            await _wait_for_status(client, 401)
 
 
-async def _sees(client: httpx.AsyncClient, count: int) -> bool:
-    """Return whether the list shows this number of reports; PostgreSQL may notify a moment after the commit."""
-    for _ in range(20):
-        if len((await client.get("/v1/reports")).json()["items"]) == count:
-            return True
-        await asyncio.sleep(0.01)
-    return False
+async def _wait_until_seen(client: httpx.AsyncClient, count: int) -> None:
+    """Wait until the list shows this number of reports; PostgreSQL may notify a moment after the commit."""
+    async with asyncio.timeout(20):
+        while len((await client.get("/v1/reports")).json()["items"]) != count:  # noqa: ASYNC110 - another application
+            await asyncio.sleep(0.01)
 
 
-async def _is(client: httpx.AsyncClient, status: int) -> bool:
-    for _ in range(20):
-        if (await client.get("/v1/indicators")).status_code == status:
-            return True
-        await asyncio.sleep(0.01)
-    return False
+async def _wait_for_status(client: httpx.AsyncClient, status: int) -> None:
+    async with asyncio.timeout(20):
+        while (await client.get("/v1/indicators")).status_code != status:  # noqa: ASYNC110 - another application
+            await asyncio.sleep(0.01)

@@ -82,7 +82,7 @@ async def test_stream_ends_when_its_secret_expires(running: Running) -> None:
             poll = asyncio.create_task(
                 client.get("/v1/changes?after=now&wait=8", headers={"Authorization": f"Bearer {rotated.json()['secret']}"})
             )
-            await asyncio.sleep(0.1)
+            await wait_for_metric(client, "lifeline_open_streams 2.0")
             await client.post(key["links"]["rotation"], json={"overlap_hours": 1})
             assert [each async for each in events] == []
             await client.post("/v1/reports", json=report(source="monitor"))

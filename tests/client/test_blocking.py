@@ -1,17 +1,9 @@
 """The blocking client against a real server with the demo data."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from app.client import Indicator, Lifeline, LifelineError
-from tests.support.processes import Server, serve_demo
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve_demo(tmp_path_factory.mktemp("demo")) as server:
-        yield server
+from tests.support.processes import Server
 
 
 def test_lists_are_read_to_the_end_with_typed_records(demo: Server) -> None:

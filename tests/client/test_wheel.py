@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from app import __version__
-from tests.support.processes import serve_demo
+from tests.support.processes import Server
 
 CLIENT = Path(__file__).parents[2] / "app" / "client"
 README = (CLIENT / "README.md").read_text(encoding="utf-8")
@@ -55,11 +55,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path / "environment" / "bin" / "python"
 
 
-def test_wheel_without_lifeline_runs_the_readme(environment: Path, tmp_path: Path) -> None:
+def test_wheel_without_lifeline_runs_the_readme(environment: Path, tmp_path: Path, demo: Server) -> None:
     code, expected = re.findall(r"```python\n(.*?)```.*?```text\n(.*?)```", README, re.DOTALL)[0]
-    with serve_demo(tmp_path) as server:
-        script = f"KEY = {server.key!r}\n{code.replace('http://localhost:8000', server.url)}"
-        ran = subprocess.run([environment, "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    script = f"KEY = {demo.key!r}\n{code.replace('http://localhost:8000', demo.url)}"
+    ran = subprocess.run([environment, "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == (expected, "")
 
 

@@ -277,6 +277,7 @@ def stack() -> Iterator[Stack]:
         running.enter_context(found.postgres("replica"))
         code, printed = found.lifeline("migrated", "migrate")
         assert code == 0, printed
+        found.catch_up()
         yield found
 
 

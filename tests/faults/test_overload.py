@@ -69,12 +69,15 @@ async def test_slow_writes_lower_the_limit_until_writes_are_fast_again(
         writes: ConcurrencyLimiter = built_app.state.load_shedding.writes
         async with locked_ledger(seeded_database_url):
             first = [asyncio.create_task(client.post("/v1/reports", json=report(), headers=key)) for key in keys for _ in range(2)]
+            async with asyncio.timeout(10):
+                while writes.in_flight < len(first):  # noqa: ASYNC110 - four tasks, not one event
+                    await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)
         assert {answer.status_code for answer in await asyncio.gather(*first)} == {200, 201}
         assert writes.limit < 5
         async with locked_ledger(seeded_database_url):
             again = [asyncio.create_task(client.post("/v1/reports", json=report(), headers=key)) for key in keys for _ in range(3)]
-            await asyncio.wait(again, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(again, timeout=20, return_when=asyncio.FIRST_COMPLETED)
             assert_unavailable(next(each.result() for each in again if each.done()))
         await asyncio.gather(*again)
         monkeypatch.setattr(load_shedding, "MAX_LATENCY_SECONDS", 60)

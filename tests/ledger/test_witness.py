@@ -1,8 +1,9 @@
 """Witness of other logs: the answers of C2SP tlog-witness, and never two histories, also after a kill or a restored backup."""
 
 import asyncio
-import subprocess
-import sys
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ import structlog
 from app.ledger.notes import COSIGNATURE, SIGNATURE, Checkpoint, SignedNote, SigningKey, VerifierKey
 from app.ledger.signing_key import LedgerKey
 from app.ledger.tree import EMPTY_ROOT
-from app.ledger.witness import signed_lines
+from app.ledger.witness import KnownSize, add_checkpoint, signed_lines
 from app.settings import Settings
 from tests.ledger.helpers import ForeignLog, add_partner, signing_settings
 from tests.support.fixtures import mostly_sqlite, sqlite_only
@@ -140,31 +141,34 @@ async def test_restored_database_does_not_make_a_witness_forget(witness: httpx.A
         assert (await send(restored, LOG.request(5, 6)))[0] == 503
 
 
+def cosign_until_killed(key: LedgerKey, answered: Connection) -> None:
+    """Witness one checkpoint of LOG after another, and send the size of each once it is answered."""
+    logs, size = {LOG.key.name: LOG.key.verifier()}, 1
+    try:
+        add_checkpoint(key, logs, LOG.request(0, 1), 1)
+    except KnownSize as known:
+        size = known.size
+    while True:
+        add_checkpoint(key, logs, LOG.request(size, size + 1), 1)
+        size += 1
+        answered.send(size)
+
+
 def test_killed_witness_has_stored_all_that_it_answered(tmp_path: Path) -> None:
     key = LedgerKey.create("ledger.example.org/aid", tmp_path / "signing.key")
-    program = f"""
-from pathlib import Path
-from app.ledger.signing_key import LedgerKey
-from app.ledger.witness import add_checkpoint, KnownSize
-from tests.ledger.helpers import ForeignLog
-log, key = ForeignLog({LOG.key.name!r}), LedgerKey({key.origin!r}, {key.private!r}, Path({str(key.file)!r}))
-logs, old = {{log.key.name: log.key.verifier()}}, 1
-try:
-    add_checkpoint(key, logs, log.request(0, 1), 1)
-except KnownSize as known:
-    old = known.size
-while True:
-    add_checkpoint(key, logs, log.request(old, old + 1), 1)
-    old += 1
-    print(old, flush=True)
-"""
+    context = get_context("forkserver")
     for _ in range(2):
-        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            answered = [process.stdout.readline() for _ in range(5)]
-            process.kill()
-            answered += process.stdout.readlines()
-        last = max(int(each) for each in answered if each.endswith("\n"))
+        received, sent = context.Pipe(duplex=False)
+        process = context.Process(target=cosign_until_killed, args=(key, sent))
+        process.start()
+        sent.close()
+        answered = [received.recv() for _ in range(5)]
+        process.kill()
+        with received, suppress(EOFError):
+            while True:
+                answered.append(received.recv())
+        process.join()
+        last = max(answered)
         note = key.last_cosigned(LOG.key.name)
         assert note is not None
         stored = Checkpoint.parse(SignedNote.parse(note).text)

@@ -20,7 +20,6 @@ from app.storage import replica
 from app.storage.database import Database
 from app.storage.migrations import migrate
 from tests.support.factories import report, seed
-from tests.support.postgres import execute
 from tests.support.replication import Pair, replicated
 from tests.support.servers import invoke, new_key
 from tests.support.telemetry import metric_value, scrape
@@ -36,7 +35,7 @@ def pair() -> Iterator[Pair]:
     with replicated() as servers:
         migrate(Settings(database_url=servers.url(servers.primary)))
         asyncio.run(seed(servers.url(servers.primary)))
-        asyncio.run(servers.wait_until_replayed())
+        asyncio.run(servers.catch_up())
         yield servers
 
 
@@ -51,7 +50,7 @@ async def service(built_app: FastAPI, pair: Pair) -> AsyncIterator[httpx.AsyncCl
         httpx.AsyncClient(transport=httpx.ASGITransport(built_app), base_url="http://lifeline.test", headers=headers) as client,
     ):
         yield client
-        await execute(pair.replica, "SELECT pg_wal_replay_resume()")
+        await pair.resume_replay()
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ async def test_response_is_never_older_than_the_revision_sent_back(service: http
     caught_up = await service.get(LIST, headers=seen)
     assert (caught_up.json()["revision"], caught_up.headers["lifeline-revision"]) == (first, str(first))
 
-    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    await pair.pause_replay()
     second = await post(service, 2)
     assert second == first + 1
     on_replica.clear()
@@ -108,13 +107,13 @@ async def test_response_is_never_older_than_the_revision_sent_back(service: http
 async def test_response_of_a_lagging_replica_is_not_cached(service: httpx.AsyncClient, pair: Pair) -> None:
     first = await post(service, 3)
     assert (await service.get(LIST, headers={"Lifeline-Revision": str(first)})).json()["revision"] == first
-    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    await pair.pause_replay()
     second = await post(service, 4)
     for _ in range(2):
         assert (await service.get(LIST)).json()["revision"] == first
     behind = await lag(service)
     assert 0 < behind < (await lag(service)), "the lag must grow until the replica has the entry"
-    await execute(pair.replica, "SELECT pg_wal_replay_resume()")
+    await pair.resume_replay()
     for _ in range(500):
         if (await service.get(LIST)).json()["revision"] == second:
             assert await lag(service) == 0
@@ -154,7 +153,7 @@ async def test_lag_is_for_admins_only_and_missing_for_a_silent_replica(
 
 async def test_cursor_is_never_answered_from_an_older_state(service: httpx.AsyncClient, pair: Pair) -> None:
     await post(service, 5)
-    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    await pair.pause_replay()
     newest = await post(service, 6)
     page = (await service.get("/v1/reports", params={"limit": 1}, headers={"Lifeline-Revision": str(newest)})).json()
     assert page["revision"] == newest
@@ -175,7 +174,7 @@ async def test_no_page_of_an_export_is_older_than_the_first(
     database: Database = built_app.state.database
     lagging = database.replica
     assert lagging is not None
-    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    await pair.pause_replay()
     newest = await post(service, 9)
     monkeypatch.setattr(streaming, "PAGE_ROWS", 1)
     # The primary answers the first page, because the replica is unreachable; then the replica is back, and lags.
@@ -187,7 +186,7 @@ async def test_no_page_of_an_export_is_older_than_the_first(
 
 
 async def test_ogc_features_are_never_older_than_the_revision_sent_back(service: httpx.AsyncClient, pair: Pair) -> None:
-    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    await pair.pause_replay()
     newest = await post(service, 10)
     items = "/ogc/collections/places_point/items"
     page = await service.get(items, params={"limit": 1}, headers={"Lifeline-Revision": str(newest)})
@@ -200,7 +199,7 @@ async def test_ogc_features_are_never_older_than_the_revision_sent_back(service:
 
 async def test_keys_are_read_from_the_primary(service: httpx.AsyncClient, pair: Pair) -> None:
     # A key is not an entry of the ledger, so no revision tells whether a replica has it.
-    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    await pair.pause_replay()
     made = await service.post("/v1/keys", json={"name": "desk", "organisation": "ours", "scopes": ["read"]})
     assert made.status_code == 201, made.text
     shown = await service.get(f"/v1/keys/{made.json()['id']}")
@@ -222,7 +221,7 @@ def test_doctor_checks_the_replica(pair: Pair) -> None:
 
 
 async def test_revoked_key_is_refused_although_the_replica_lags(service: httpx.AsyncClient, pair: Pair, built_app: FastAPI) -> None:
-    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    await pair.pause_replay()
     database: Database = built_app.state.database
     async with database.write() as session:
         await (await session.connection()).exec_driver_sql("UPDATE api_key SET revoked_at = now()")

@@ -182,6 +182,14 @@ class Stack:
             time.sleep(0.05)
         raise AssertionError(f"{service} does not answer: {(self.folder / f'{service}.txt').read_text()}")
 
+    def catch_up(self) -> None:
+        """Wait until the replica has replayed what the primary has committed."""
+        written = self.psql("primary", "SELECT pg_current_wal_flush_lsn()").stdout.strip()
+        until = time.monotonic() + SECONDS
+        while self.psql("replica", f"SELECT pg_last_wal_replay_lsn() >= '{written}'").stdout != "t\n":
+            assert time.monotonic() < until, (self.folder / "replica.txt").read_text()
+            time.sleep(0.05)
+
     def psql(self, service: str, *commands: str) -> subprocess.CompletedProcess[str]:
         """Run `psql` in a PostgreSQL service."""
         given = [word for command in commands for word in ("-c", command)]

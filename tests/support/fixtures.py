@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def sqlite_copy(template: Path | None, name: str, fill: Callable[[str], object])
     def make() -> None:
         if template:
             shutil.copy(template, path)
-        fill(f"sqlite:///{path}")
+        # In a thread, because a browser may hold the event loop of this one.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(fill, f"sqlite:///{path}").result()
 
     once(f"sqlite-{name}", make)
     return path

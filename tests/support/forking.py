@@ -1,22 +1,68 @@
 """Start `lifeline` by a fork of a process that has it imported already: milliseconds instead of the seconds that imports take.
 
-Python's own `forkserver` is that process. It imports `tests.support.preloaded` once, and forks itself for each run. A run is the real
-command in a process of its own, with its own arguments, settings and output.
+Python's own `forkserver` is that process. It is itself a fork of the test process, from before the first test, so that it imports nothing
+again. It imports `tests.support.preloaded` when the first run is asked for, and forks itself for each run. A run is the real command in a
+process of its own, with its own arguments, settings and output.
 """
 
 import ctypes
+import gc
+import logging
 import multiprocessing
 import os
+import select
 import signal
 import subprocess
+import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from multiprocessing import forkserver, resource_tracker, util
 from pathlib import Path
 
+import pytest
+
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.support.preloaded"])
+_PRELOAD = ["tests.support.preloaded"]
+# Python's own, before a test process changes it.
+_GC_THRESHOLD = gc.get_threshold()
 # prctl(2): the kernel sends this signal when the parent ends, so that no run outlives the tests.
 _PR_SET_PDEATHSIG = 1
+
+
+def start_fork_server() -> None:
+    """Fork the process that is forked for each run. Later it would have what tests changed."""
+    # It comes with the fork server, and has to be a new Python.
+    resource_tracker.ensure_running()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(util, "spawnv_passfds", _fork)
+        forkserver.ensure_running()
+
+
+def _fork(_path: str, _arguments: Sequence[str], descriptors: Sequence[int]) -> int:
+    """Do what `spawnv_passfds` does for `forkserver`, without a new Python."""
+    if pid := os.fork():
+        return pid
+    try:
+        _forget_tests(descriptors)
+        # Most test processes that run one file need no server.
+        select.select(descriptors, [], [])
+        listener, alive = descriptors
+        forkserver.main(listener, alive, _PRELOAD)
+    finally:
+        os._exit(1)
+
+
+def _forget_tests(descriptors: Sequence[int]) -> None:
+    """Undo what pytest did to the process, and close its files, because an open copy of a connection would keep that from ending."""
+    for each in [int(each.name) for each in Path("/proc/self/fd").iterdir()]:
+        if each > 2 and each not in descriptors:
+            with suppress(OSError):
+                os.close(each)
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(at, mode, closefd=False) for at, mode in enumerate("rww"))
+    sys.unraisablehook, threading.excepthook = sys.__unraisablehook__, threading.__excepthook__
+    logging.getLogger().handlers.clear()
+    gc.set_threshold(*_GC_THRESHOLD)
 
 
 class ForkedProcess:

