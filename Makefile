@@ -28,13 +28,13 @@ help: ## list the targets
 demo: runtime ## serve Lifeline with demo data; HOST=127.0.0.1 PORT=8000
 	$(RUN) lifeline serve --demo --host $(HOST) --port $(PORT)
 
-# The other checks run beside the tests; their output comes at the end. Three test processes share two cores, because some tests wait.
-# In a fresh clone each of the three would compile everything at its start, so one process does that before them.
+# The other checks run beside the tests; their output comes at the end. Four test processes share two cores, because some tests wait.
+# In a fresh clone each of the four would compile everything at its start, so one process does that before them.
 test: development ## run every check: lint, types, imports between packages, prose, dependencies, tests
 	@output=$$(mktemp); trap 'rm -f "$$output"' EXIT; \
 	  $(MAKE) --no-print-directory lint audit >"$$output" 2>&1 & checks=$$!; \
 	  find tests -name '*-pytest-*.pyc' | grep -q . || $(RUN) pytest --collect-only -q >/dev/null; \
-	  $(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder; tested=$$?; \
+	  $(RUN) pytest -n 4 --dist loadfile --no-loadscope-reorder; tested=$$?; \
 	  wait $$checks; checked=$$?; cat "$$output"; \
 	  [ $$tested -eq 0 ] && [ $$checked -eq 0 ]
 
